@@ -1,0 +1,170 @@
+"""The command line: one function per verb.  A user's mistake prints one line and exits with 2; a bug keeps its traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from builder import __version__, plugins, recipe
+from builder.types import BuildError, HumanMoveError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb and return its exit code: 0 done, 2 a user's mistake or an unmet bar, 130 interrupted."""
+    args = parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        return code
+    except HumanMoveError as error:
+        print(f"humanmovevqa {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print(f"\nhumanmovevqa {args.verb}: interrupted; everything finished is kept, run the same command to go on", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every verb."""
+    top = argparse.ArgumentParser(prog="humanmovevqa", description="Where did the person go, and which way did they turn?")
+    top.add_argument("--version", action="version", version=__version__)
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    listing = verbs.add_parser("list", help="sources, lifters, question families, models, recipes")
+    listing.set_defaults(run=run_list)
+
+    build = verbs.add_parser(
+        "build",
+        help="make the dataset folder from tracks or videos",
+        description="Make the dataset folder: lift, describe, ask, keep what survives doubt, flatten priors, export. Stopped at any "
+        "moment, the same command goes on where it was.",
+        epilog="example: humanmovevqa build --source synthetic=1000 --source tracks=my/tracks --workers 2 --strict",
+    )
+    build.add_argument(
+        "--source", action="append", metavar="NAME[=ROOT]", help="a source and its folder or size; repeatable (default: sample)"
+    )
+    build.add_argument("--lifter", default="", metavar="NAME", help="video to track (default: the source's ground truth)")
+    build.add_argument("--recipe", default="default", metavar="NAME|FILE", help="thresholds, quotas and seed (default: default)")
+    build.add_argument("--out", type=Path, default=Path("humanmovevqa"), help="dataset folder to write (default: ./humanmovevqa)")
+    build.add_argument("--work", type=Path, default=Path("work"), help="work folder with one artefact per clip (default: ./work)")
+    build.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
+    build.add_argument(
+        "--rank", type=int, default=None, metavar="R", help="process only every W-th clip from the R-th on; run without --rank to merge"
+    )
+    build.add_argument("--world-size", type=int, default=None, metavar="W")
+    build.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
+    build.add_argument("--seed", type=int, metavar="S", help="replace the recipe's seed")
+    build.add_argument("--strict", action="store_true", help="fail when a clip is skipped or a category can be guessed without watching")
+    build.add_argument("--no-report", action="store_true", help="leave report.html out")
+    build.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+    build.set_defaults(run=run_build)
+    return top
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print every plugin and recipe by kind."""
+    for kind in plugins.PACKAGES:
+        print(f"{kind + ':':11} {', '.join(plugins.names(kind)) or '(none yet)'}")
+    print(f"{'recipes:':11} {', '.join(recipe.names())}")
+    return 0
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Build the dataset folder, or one rank's share of the work."""
+    from builder import corpus, export, pipeline
+
+    if (args.rank is None) != (args.world_size is None):
+        raise BuildError("--rank and --world-size belong together: expected both or neither")
+    if args.rank is not None and not 0 <= args.rank < args.world_size:
+        raise BuildError(f"--rank: expected 0 to {args.world_size - 1} for --world-size {args.world_size}, got {args.rank}")
+    for name, least in (("workers", 1), ("limit", 1), ("seed", 0)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise BuildError(f"--{name}: expected {least} or more, got {value}")
+    changes = {} if args.seed is None else {"seed": args.seed}
+    sources = tuple((name, root or None) for name, _, root in (s.partition("=") for s in args.source or ["sample"]))
+    plan = pipeline.Plan(sources, args.lifter, recipe.load(args.recipe, **changes), args.work, args.limit)
+    export.check_target(args.out)
+    clips = pipeline.clips_of(plan)
+    for lifter in sorted({pipeline.lifter_of(clip, plan.lifter) for clip in clips}):
+        plugins.load("lifters", lifter, ("ABOUT", "load"))  # a wrong name is one mistake, not one per clip
+
+    def say(text: str) -> None:
+        if not args.quiet:
+            print(text, file=sys.stderr)
+
+    mine = clips if args.rank is None else clips[args.rank :: args.world_size]
+    with bar("tracks to questions", len(mine), args.quiet) as progress:
+        pipeline.process(mine, plan, args.workers, progress)
+    if args.rank is not None:
+        say(
+            f"rank {args.rank} of {args.world_size}: {len(mine)} clips done in {args.work}; when all ranks are, run without --rank to merge"
+        )
+        return 0
+
+    people, skipped, _ = pipeline.gather(clips, plan)
+    for one in skipped:
+        print(f"skipped {one['clip_id']}: {one['reason']}", file=sys.stderr)
+    if not people:
+        raise BuildError(f"no track of {len(clips)} could be used; the reasons stand above")
+    say(f"assembling {sum(len(p.questions) for p in people)} questions of {len(people)} people")
+    made = corpus.build(people, skipped, plan.recipe)
+    wrong = corpus.complaints(made.info)
+    if args.strict and wrong:
+        raise BuildError(f"--strict: {len(wrong)} complaint(s), nothing was exported; the first: {wrong[0]}")
+    page = None
+    if not args.no_report:
+        from builder import viz
+
+        shown = corpus.examples(made, people, {c.clip_id: c for c in clips}, plan)
+        page = viz.report(made.info, made.prior_tables, shown)
+    corpus.export_to(args.out, made, page)
+    summary(made.info, args.out, say)
+    return 0
+
+
+def summary(info: Mapping[str, Any], out: Path, say: Callable[[str], None]) -> None:
+    """Say in a few lines what was built and what to be careful about."""
+    from builder.corpus import complaints
+
+    generated = info["generated"]
+    after = sum(generated["after"].values())
+    say(f"{after} questions about {generated['tracks']} people in {out} ({len(generated['skipped'])} clips skipped)")
+    for solver, kinds in info["blind"].items():
+        for kind, table in kinds.items():
+            mean = table.get("mean")
+            score = f"{mean['score']:.1f} points [{mean['low']:.1f}, {mean['high']:.1f}]: " if mean else ""
+            say(f"blind solver {solver!r} on {kind} sources: {score}{table['verdict']}")
+    for line in complaints(info)[len(generated["skipped"]) :]:
+        print(f"WARNING: {line}", file=sys.stderr)
+    say(f"load it here:  python -c \"from datasets import load_dataset; print(load_dataset('{out}'))\"")
+
+
+@contextmanager
+def bar(title: str, total: int, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress function (done, total, what): a bar on a terminal, a line now and then elsewhere, nothing when quiet."""
+    if quiet:
+        yield lambda done, total, what: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task(title, total=total)
+            yield lambda done, total, what: progress.update(task, completed=done)
+    else:
+        step = max(1, total // 10)
+
+        def line(done: int, total: int, what: str) -> None:
+            if done % step == 0 or done == total:
+                print(f"{title}: {done}/{total}", file=sys.stderr)
+
+        yield line

@@ -1,0 +1,344 @@
+"""The dataset folder: a mirror of the Hub repo, written whole or not at all, and what readers need to know about it.
+
+    README.md                                    the card, whose front matter lists every config's files
+    build_info.json                              what was built from what, with the numbers of the card
+    manifest.json                                path, size and SHA-256 of every file that this module wrote
+    <source>/<split>-00000-of-0000N.parquet      the rows, one config per source; the config `all` lists the same files
+
+Equal input gives equal bytes in every file.  The folder never holds video, poses or absolute paths.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from builder import schema
+from builder.store import write_atomic
+from builder.types import CATEGORIES, BuildError, DataError, StoreError
+
+MANIFEST, INFO, CARD = "manifest.json", "build_info.json", "README.md"
+FORMAT = "humanmovevqa-dataset/1"
+ALL = "all"
+TEMPLATE = Path(__file__).resolve().parent.parent / "cards" / "dataset.md"
+ROWS_PER_FILE = 50_000
+ROWS_PER_GROUP = 1_000
+SPLITS_FIRST = ("train", "validation", "test")
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+DATA_FILE = re.compile(r"(?P<config>\w+)/(?P<split>\w+(\.\w+)*)-\d{5}-of-\d{5}\.parquet")
+RESERVED = {"configs": (ALL, "data", "default"), "splits": (ALL,)}
+
+Rows = Mapping[str, Mapping[str, list[dict[str, Any]]]]
+Splits = dict[str, tuple[Path, ...]]
+
+
+def write(
+    out: Path, rows: Rows, info: Mapping[str, Any], about: Mapping[str, Mapping[str, Any]], extra_files: Mapping[str, bytes] | None = None
+) -> None:
+    """Write the dataset folder `out` from `rows[source][split]` (each sorted by id); an older build there is replaced.
+
+    The new folder is finished beside `out` and then takes its place by renaming, so that `out` is always one whole build.
+    Files in `out` that the old manifest does not list are kept.  `info` becomes `build_info.json` and feeds the card, with
+    `about[source]`, the source's ABOUT; `extra_files` maps further relative paths to their bytes.  Raises BuildError.
+    """
+    out = _target(Path(out))
+    _recover(out)
+    ours = _replaceable(out)
+    tables = _checked(rows, info)
+    files = _files(tables, info, about, extra_files or {})
+    new = out.with_name(f".{out.name}.{os.getpid()}.new")
+    try:
+        for name, data in files.items():
+            write_atomic(new / name, data)
+        _carry(out, new, ours)
+        _swap(new, out)
+    except (OSError, StoreError) as error:
+        raise BuildError(f"cannot write the dataset folder {out}: {error}; an earlier build there is unchanged") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    _recover(out, ours)
+
+
+def check_target(out: Path) -> None:
+    """Raise BuildError where `write` could not put a dataset folder, so that nobody finds out after hours of work."""
+    _replaceable(_target(Path(out)))
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a built folder: `{"format", "files": [{"path", "size", "sha256"}]}`.  Raises DataError."""
+    path = Path(folder) / MANIFEST
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder}: expected a dataset folder with {MANIFEST}, found none; make one with: humanmovevqa build --out DIR"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); build the dataset again") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise DataError(f"{path}: expected a manifest of format {FORMAT!r}, got another file; is this folder a HumanMoveVQA dataset?")
+    return found
+
+
+def is_built(folder: Path) -> bool:
+    """Whether `folder` holds a manifest of ours."""
+    try:
+        return bool(manifest(folder))
+    except DataError:
+        return False
+
+
+def configs(folder: Path) -> dict[str, Splits]:
+    """Config -> split -> absolute Parquet paths of a built folder, `all` first.  Raises DataError when a file is not whole."""
+    folder = Path(folder).resolve()
+    for entry in _data_entries(folder):
+        path = folder / entry["path"]
+        size = path.stat().st_size if path.is_file() else None
+        if size != entry["size"]:
+            got = "no such file" if size is None else f"{size} bytes"
+            raise DataError(f"{path}: expected {entry['size']} bytes as {MANIFEST} says, got {got}; fetch or build the dataset again")
+    listing = _listing(entry["path"] for entry in _data_entries(folder))
+    return {config: {split: tuple(folder / p for p in paths) for split, paths in splits.items()} for config, splits in listing.items()}
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hex digits that change when any Parquet file of the folder does; from the manifest alone."""
+    return hashlib.sha256(json.dumps(_data_entries(folder), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def groups(path: Path) -> int:
+    """Number of row groups of a Parquet file: the units in which it can be read."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(path).num_row_groups)
+
+
+def read(path: Path, group: int) -> Any:
+    """Row group `group` of a Parquet file as a `pyarrow.Table`."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as f:
+        return f.read_row_group(group)
+
+
+def card(
+    info: Mapping[str, Any], about: Mapping[str, Mapping[str, Any]], listing: Mapping[str, Mapping[str, list[str]]], total: int
+) -> str:
+    """The dataset card: front matter with every config's files, then `cards/dataset.md` filled in from the build."""
+    import jinja2
+    from huggingface_hub import DatasetCardData
+
+    front: dict[str, Any] = {
+        "pretty_name": "HumanMoveVQA",
+        "license": "other",
+        "license_name": "terms-per-source",
+        "language": ["en"],
+        "task_categories": ["video-text-to-text", "visual-question-answering"],
+        "size_categories": [next((name for bound, name in SIZES if total < bound), "n>10M")],
+        "tags": ["benchmark", "video", "human-motion", "spatial-reasoning", "multiple-choice", "smpl-x"],
+        "configs": [
+            {"config_name": config, "data_files": [{"split": s, "path": list(paths)} for s, paths in splits.items()]}
+            | ({"default": True} if config == ALL else {})
+            for config, splits in listing.items()
+        ],
+    }
+    environment = jinja2.Environment(undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
+    try:
+        template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BuildError(f"card template {TEMPLATE} is missing; install the project again, its folder `cards` belongs to it") from None
+    sources = [config for config in listing if config != ALL]
+    known = {"about": {s: about.get(s, {}) for s in sources}, "sources": sources, "splits": list(listing[ALL]), "total": total}
+    body = template.render({**info, **known, "columns": schema.COLUMNS, "categories": CATEGORIES})
+    return f"---\n{DatasetCardData(**front).to_yaml()}\n---\n{body}"
+
+
+def _checked(rows: Rows, info: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """`rows` without empty splits and sources, in the order of the card.  Raises BuildError at the first bad row."""
+    seen: set[str] = set()
+    out: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for source in sorted(rows):
+        for split in _ordered(s for s in rows[source] if rows[source][s]):
+            where = f"rows of {source}, split {split}"
+            if not re.fullmatch(r"\w+", source) or source in RESERVED["configs"]:
+                raise BuildError(
+                    f"{where}: a source's name is letters, digits and '_', none of {', '.join(RESERVED['configs'])}; rename it"
+                )
+            if not re.fullmatch(r"\w+(\.\w+)*", split) or split in RESERVED["splits"]:
+                raise BuildError(f"{where}: a split's name is letters, digits and '_', not 'all' (a rule of `datasets`); rename it")
+            found = rows[source][split]
+            for row in found:
+                schema.check(row, source)
+            ids = [row["id"] for row in found]
+            twice = [i for i, n in Counter(ids).items() if n > 1 or i in seen]
+            if ids != sorted(ids) or twice:
+                what = f"id {twice[0]} twice" if twice else "another order"
+                raise BuildError(f"{where}: expected rows sorted by id, every id once in the dataset, got {what}; assemble again")
+            seen.update(ids)
+            out.setdefault(source, {})[split] = found
+    if not out:
+        raise BuildError("no question is left to publish; see `generated.skipped` and the filters in the recipe")
+    made = {(s, p, c): n for s, ps in out.items() for p, rs in ps.items() for c, n in Counter(r["category"] for r in rs).items()}
+    said = {(s, p, c): n for s, ps in info.get("counts", {}).items() for p, cs in ps.items() for c, n in cs.items() if n}
+    if "counts" in info and said != made:
+        odd = sorted(set(said.items()) ^ set(made.items()))[0][0]
+        raise BuildError(f"counts of the build for {'/'.join(odd)}: expected {made.get(odd, 0)} as in the rows, got {said.get(odd, 0)}")
+    return out
+
+
+def _files(
+    tables: Mapping[str, Mapping[str, list[dict[str, Any]]]],
+    info: Mapping[str, Any],
+    about: Mapping[str, Mapping[str, Any]],
+    extra_files: Mapping[str, bytes],
+) -> dict[str, bytes]:
+    """Relative path -> bytes of everything in the folder."""
+    files: dict[str, bytes] = {}
+    for source, splits in tables.items():
+        for split, rows in splits.items():
+            parts = [rows[i : i + ROWS_PER_FILE] for i in range(0, len(rows), ROWS_PER_FILE)]
+            for n, part in enumerate(parts):
+                files[f"{source}/{split}-{n:05d}-of-{len(parts):05d}.parquet"] = _parquet(part)
+    listing = _listing(files)
+    total = sum(len(rows) for splits in tables.values() for rows in splits.values())
+    files[CARD] = card(info, about, listing, total).encode()
+    try:
+        files[INFO] = (json.dumps(info, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise BuildError(f"{INFO}: expected finite JSON values, got one that is not ({error})") from None
+    for name, data in extra_files.items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or str(path) != name or name in {*files, MANIFEST} or DATA_FILE.fullmatch(name):
+            raise BuildError(f"extra file {name!r}: expected a relative path that is not one of the dataset's own files")
+        files[name] = data
+    entries = [{"path": p, "size": len(files[p]), "sha256": hashlib.sha256(files[p]).hexdigest()} for p in sorted(files)]
+    files[MANIFEST] = (json.dumps({"format": FORMAT, "files": entries}, indent=2, sort_keys=True) + "\n").encode()
+    return files
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as Parquet with the `datasets` features in its metadata; the same rows give the same bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pa.Table.from_pylist(rows, schema=schema.features().arrow_schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise BuildError(f"rows {rows[0]['id']} to {rows[-1]['id']}: a value has not the type of its column: {error}") from None
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="zstd", use_content_defined_chunking=True, write_page_index=True)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _data_entries(folder: Path) -> list[dict[str, Any]]:
+    return [entry for entry in manifest(folder)["files"] if DATA_FILE.fullmatch(entry["path"])]
+
+
+def _listing(paths: Iterator[str] | Mapping[str, bytes]) -> dict[str, dict[str, list[str]]]:
+    """Config -> split -> relative Parquet paths: `all` first, then the sources by name."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for path in sorted(paths):
+        if match := DATA_FILE.fullmatch(path):
+            for config in (ALL, match["config"]):
+                found.setdefault(config, {}).setdefault(match["split"], []).append(path)
+    return {c: {s: found[c][s] for s in _ordered(found[c])} for c in sorted(found, key=lambda c: (c != ALL, c))}
+
+
+def _ordered(splits: Any) -> list[str]:
+    """Split names: train, validation, test, then any other by name."""
+    return sorted(splits, key=lambda s: (SPLITS_FIRST.index(s) if s in SPLITS_FIRST else len(SPLITS_FIRST), s))
+
+
+def _target(out: Path) -> Path:
+    """`out` resolved, its parent made.  Raises BuildError where a folder cannot be put by renaming."""
+    out = out.resolve()
+    if out == Path.cwd() or out in Path.cwd().parents or os.path.ismount(out):
+        raise BuildError(f"{out} is the current folder, one above it or a mounted disk, and cannot be replaced; name a folder inside it")
+    if out.exists() and not out.is_dir():
+        raise BuildError(f"{out}: expected a folder for the dataset, found a file; pass another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildError(f"cannot make the folder {out.parent}: {error.strerror or error}; pass another --out") from None
+    return out
+
+
+def _replaceable(out: Path) -> set[str]:
+    """What the old build in `out` wrote (relative paths).  Raises BuildError when `out` holds something else."""
+    if not out.exists() or not any(out.iterdir()):
+        return set()
+    try:
+        return {MANIFEST, *(entry["path"] for entry in manifest(out)["files"])}
+    except DataError:
+        raise BuildError(
+            f"{out}: expected no folder, an empty one or an earlier build with {MANIFEST}, found other files; pass another --out"
+        ) from None
+
+
+def _foreign(folder: Path, ours: set[str]) -> Iterator[str]:
+    """Relative paths of the files, links and empty folders in `folder` that are not in `ours`."""
+    for root, dirs, files in os.walk(folder):
+        here = Path(root)
+        leaves = [*files, *(d for d in dirs if (here / d).is_symlink() or not any((here / d).iterdir()))]
+        yield from (p for p in ((here / name).relative_to(folder).as_posix() for name in leaves) if p not in ours)
+
+
+def _carry(old: Path, new: Path, ours: set[str]) -> None:
+    """Give `new` every foreign file of `old`: the same file under a second name, or a copy.  Raises BuildError where one is in the way."""
+    for name in _foreign(old, ours):
+        source, target = old / name, new / name
+        if source.is_dir() and not source.is_symlink():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(source, target, follow_symlinks=False)
+        except (FileExistsError, NotADirectoryError):
+            raise BuildError(f"{source} is not from an earlier build, and the new one needs its name; move it elsewhere") from None
+        except OSError:
+            shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _swap(new: Path, out: Path) -> None:
+    """Put `new` in the place of `out`, which stays beside it as `.<name>.old` until it is cleared."""
+    old = out.with_name(f".{out.name}.old")
+    try:
+        if out.exists():
+            os.rename(out, old)
+        os.rename(new, out)
+    except BaseException:
+        if not out.exists() and old.exists():
+            os.rename(old, out)
+        raise
+
+
+def _recover(out: Path, ours: set[str] | None = None) -> None:
+    """Finish what a killed writer left: bring `.<name>.old` back when `out` is gone, else save its foreign files and clear it."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*.new"):
+        try:
+            os.kill(int(left.name.split(".")[-2]), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue
+    old = out.with_name(f".{out.name}.old")
+    if not old.exists():
+        return
+    if not out.exists():
+        os.rename(old, out)
+        return
+    if ours is None:
+        ours = _replaceable(old) if (old / MANIFEST).exists() else set()
+    _carry(old, out, ours | {name for name in _foreign(old, ours) if os.path.lexists(out / name)})
+    for name in ours - {MANIFEST}:  # the manifest last: while it is there, what is left can be told apart
+        (old / name).unlink(missing_ok=True)
+    shutil.rmtree(old, ignore_errors=True)

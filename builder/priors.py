@@ -1,0 +1,150 @@
+"""The blind solvers: what can be answered without watching.
+
+The first learns, from the train side, how often every option text is right at ever coarser contexts.  The second knows
+nothing of templates: a conditional logit over hashed word pairs of question and option, fitted by gradient on the finished
+rows.  Neither ever sees a video; both answer the test side.  Scores are chance-normalised points.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
+
+from builder.recipe import Priors
+from builder.types import CATEGORIES, Question
+
+Solver = Callable[[Sequence[Question], Sequence[Question]], list[int]]
+
+
+def by_priors(train: Sequence[Question], test: Sequence[Question]) -> list[int]:
+    """Choices for `test`: each option's rate of being right in `train`, backing off from exact to coarse contexts."""
+    right: dict[Any, float] = defaultdict(float)
+    offered: dict[Any, float] = defaultdict(float)
+    for q in train:
+        for k, option in enumerate(q.options):
+            for key in _contexts(q, option):
+                offered[key] += 1.0
+                right[key] += k == q.answer
+
+    def rate(q: Question, option: str) -> float:
+        value = 1.0 / len(q.options)
+        for key in reversed(_contexts(q, option)):  # coarse to fine; each level counts with what it has seen
+            value = (right[key] + 4.0 * value) / (offered[key] + 4.0)
+        return value
+
+    return [int(np.argmax([rate(q, o) for o in q.options])) for q in test]
+
+
+def _contexts(q: Question, option: str) -> list[Any]:
+    rank = sorted(q.options, key=_number).index(option)
+    return [
+        (q.template, q.quantity, q.window, frozenset(q.options), option),
+        (q.template, q.quantity, option),
+        (q.template, q.window, option),
+        (q.template, rank),
+        (q.template, option),
+        (q.category, option),
+        option,
+    ]
+
+
+def _number(text: str) -> tuple[float, str]:
+    found = re.search(r"\d+(\.\d+)?", text)
+    return (float(found.group()) if found else 0.0, text)
+
+
+BUCKETS = 1 << 15
+
+
+def by_words(train: Sequence[Question], test: Sequence[Question]) -> list[int]:
+    """Choices for `test` by a conditional logit over hashed words of the option and their pairs with words of the question."""
+    x, owner, target = _word_features(train)
+    known = np.unique(x.indices)  # words never seen in training weigh nothing; leaving them out keeps the fit small
+    weights = _fit(x[:, known], owner, target)
+    x, owner, _ = _word_features(test)
+    scores = x[:, known] @ weights
+    starts = np.searchsorted(owner, np.arange(len(test)))
+    ends = np.append(starts[1:], len(owner))
+    return [int(np.argmax(scores[a:b])) for a, b in zip(starts, ends, strict=True)]
+
+
+def _word_features(questions: Sequence[Question]) -> tuple[Any, Any, Any]:
+    rows: list[int] = []
+    columns: list[int] = []
+    owner: list[int] = []
+    target: list[bool] = []
+    for i, q in enumerate(questions):
+        asked = sorted(set(re.findall(r"[a-z0-9.]+", q.text.lower())))
+        for k, option in enumerate(q.options):
+            words = [*sorted(set(re.findall(r"[a-z0-9.]+", option.lower()))), option]
+            names = [*words, *[f"{a}~{w}" for a in asked for w in words], f"{q.text}~{option}"]
+            columns += [zlib.crc32(n.encode()) % BUCKETS for n in names]
+            rows += [len(owner)] * len(names)
+            owner.append(i)
+            target.append(k == q.answer)
+    shape = (len(owner), BUCKETS)
+    return csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape), np.array(owner), np.array(target)
+
+
+def _fit(x: Any, owner: Any, target: Any, ridge: float = 3.0) -> Any:
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    transposed = x.T.tocsr()
+
+    def loss(w: Any) -> tuple[float, Any]:
+        z = x @ w
+        z = np.exp(z - np.maximum.reduceat(z, starts)[owner])
+        p = z / np.add.reduceat(z, starts)[owner]
+        return float(-np.log(np.maximum(p[target], 1e-12)).sum() + 0.5 * ridge * w @ w), transposed @ (p - target) + ridge * w
+
+    return minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
+
+
+SOLVERS: Mapping[str, Solver] = {"priors": by_priors, "second": by_words}
+
+
+def normalised(q: Question, choice: int | None) -> float:
+    """(correct - 1/k) / (1 - 1/k) for k options: 0 at chance, 1 when right, negative when wrong."""
+    chance = 1.0 / len(q.options)
+    return (float(choice == q.answer) - chance) / (1.0 - chance)
+
+
+def blind_report(train: Sequence[Question], test: Sequence[Question], cfg: Priors, seed: int) -> dict[str, dict[str, Any]]:
+    """For each solver: points per category and their mean with 95 % intervals clustered by clip, and a verdict in words."""
+    return {name: _report(solver(train, test) if train and test else [], test, cfg, seed) for name, solver in SOLVERS.items()}
+
+
+def _report(choices: Sequence[int], test: Sequence[Question], cfg: Priors, seed: int) -> dict[str, Any]:
+    few = f"too few to tell ({len(test)} test questions; {cfg.min_test} needed)" if len(test) < cfg.min_test else None
+    if not choices:
+        return {"n": len(test), "verdict": few or "nothing to learn from", "guessed": []}
+    points = np.array([100.0 * normalised(q, c) for q, c in zip(test, choices, strict=True)])
+    clips = np.unique([q.clip_id for q in test], return_inverse=True)[1]
+    category = np.array([CATEGORIES.index(q.category) for q in test])
+    draws = np.random.default_rng(seed).multinomial(clips.max() + 1, np.ones(clips.max() + 1) / (clips.max() + 1), size=1000)
+    table = {}
+    replicas = []
+    for k, name in enumerate(CATEGORIES):
+        here = category == k
+        if not here.any():
+            continue
+        total = np.bincount(clips[here], points[here], clips.max() + 1)
+        number = np.bincount(clips[here], minlength=clips.max() + 1)
+        replica = (draws @ total) / np.maximum(draws @ number, 1)
+        replicas.append(replica)
+        table[name] = _interval(points[here].mean(), replica, int(here.sum()))
+    mean = _interval(float(np.mean([t["score"] for t in table.values()])), np.mean(replicas, axis=0), len(test))
+    guessed = [] if few else sorted(name for name, t in table.items() if t["low"] > cfg.max_blind)
+    verdict = few or (f"can be guessed without watching: {', '.join(guessed)}" if guessed else "cannot be guessed without watching")
+    return {"by_category": table, "mean": mean, "n": len(test), "verdict": verdict, "guessed": guessed}
+
+
+def _interval(score: float, replicas: Any, n: int) -> dict[str, Any]:
+    low, high = np.percentile(replicas, [2.5, 97.5])
+    return {"score": round(float(score), 2), "low": round(float(low), 2), "high": round(float(high), 2), "n": n}

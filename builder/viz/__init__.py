@@ -1,0 +1,7 @@
+"""Pictures that people trust: the floor path of a person, the six channels with their events, and the report of a build."""
+
+from builder.viz.channels import channels_figure
+from builder.viz.path import path_figure
+from builder.viz.report import report
+
+__all__ = ["channels_figure", "path_figure", "report"]

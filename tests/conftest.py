@@ -1,0 +1,29 @@
+"""What every test shares: no network, no cache of yours, and the optional folder of real tracks and videos."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The Hugging Face libraries read these once, when they are first imported, so a fixture would come too late.
+_home = tempfile.mkdtemp(prefix="humanmovevqa-tests-")
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+for _name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "HF_ENDPOINT", "HUMANMOVEVQA_DATA"):
+    os.environ.pop(_name, None)
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=_home, HF_HUB_DISABLE_TELEMETRY="1", MPLBACKEND="Agg")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of shared tracks and videos, or a skip that says where it was looked for."""
+    folder = Path(os.environ.get("HUMANMOVEVQA_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no shared test data at {folder}; set HUMANMOVEVQA_TEST_DATA")
+    return folder

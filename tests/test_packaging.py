@@ -1,0 +1,193 @@
+"""What a person installs and reads agrees with what is there: requirements, wheel, README and CONTRIBUTING."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from builder.store import write_track
+from builder.types import SourceError
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXTRAS = PROJECT["optional-dependencies"]
+DECLARED = [Requirement(line) for line in [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]]
+
+
+def pinned() -> list[Requirement]:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+PINS = {canonicalize_name(r.name): r for r in pinned()}
+
+
+def test_every_requirement_is_one_exact_public_version():
+    assert len(PINS) == len(pinned()), "a name is pinned twice"
+    assert [str(r) for r in PINS.values() if not re.fullmatch(r"==[0-9][0-9a-z.]*", str(r.specifier))] == []
+
+
+@pytest.mark.parametrize("wanted", DECLARED, ids=str)
+def test_pyproject_is_pinned_in_requirements(wanted: Requirement):
+    assert canonicalize_name(wanted.name) in PINS, "add it to requirements.txt"
+    pin = PINS[canonicalize_name(wanted.name)]
+    version = next(iter(pin.specifier)).version
+    assert wanted.specifier.contains(version), f"requirements.txt has {version}, pyproject.toml asks for {wanted.specifier}"
+    assert str(pin.marker or "") == str(wanted.marker or "")
+
+
+def installed_requirements() -> Iterator[tuple[str, Requirement]]:
+    """Each pinned distribution with each thing it needs here, extras left out."""
+    for name in PINS:
+        try:
+            needs = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue  # pinned for another platform
+        yield from ((name, r) for r in map(Requirement, needs) if r.marker is None or r.marker.evaluate({"extra": ""}))
+
+
+def test_requirements_are_complete():
+    missing = sorted({f"{r.name} (for {name})" for name, r in installed_requirements() if canonicalize_name(r.name) not in PINS})
+    on_gpu_wheels_only = [m for m in missing if m.startswith(("nvidia-", "cuda-", "triton "))]
+    assert missing == on_gpu_wheels_only, "add its pin to requirements.txt"
+
+
+def test_what_is_imported_is_declared():
+    """Modules imported under builder/ and humanmovevqa.py come from the standard library, from us, or from pyproject."""
+    declared = {canonicalize_name(r.name) for r in DECLARED}
+    owners = packages_distributions()
+    wrong = set()
+    for path in [p for p in [ROOT / "humanmovevqa.py", *ROOT.glob("builder/**/*.py")] if p.is_file()]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [a.name for a in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            for top in {m.split(".")[0] for m in modules} - set(sys.stdlib_module_names) - {"builder", "humanmovevqa"}:
+                if not declared & {canonicalize_name(d) for d in owners.get(top, [top])}:
+                    wrong.add(f"{path.relative_to(ROOT)} imports {top}")
+    assert sorted(wrong) == [], "name it in pyproject.toml and pin it in requirements.txt"
+
+
+def readme_tree() -> set[str]:
+    """Paths of the files in README's tree: one line each, two spaces of indent per folder, folders end with a slash."""
+    block = re.search(r"## Files\n.*?```\w*\n(.*?)```", README, re.S)
+    assert block, "README has no tree under '## Files'"
+    files, folders = set(), []
+    for line in filter(str.strip, block[1].splitlines()):
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        assert len(line.split()) > 1, f"README says nothing about {name}"
+        folders[depth:] = [name]
+        if not name.endswith("/"):
+            files.add("".join(folders))
+    return files
+
+
+def test_readme_tree_is_the_tree():
+    there = {p.relative_to(ROOT).as_posix() for folder in ("builder", "cards", "demo") for p in (ROOT / folder).rglob("*.*") if p.is_file()}
+    there = {p for p in there if not p.startswith("builder/sample/") and not p.endswith(("__init__.py", ".pyc"))}
+    named = readme_tree()
+    assert sorted(there - named) == [], "these files are not in README's tree"
+    assert sorted(f for f in named if not (ROOT / f).exists()) == [], "README's tree names files that are not there"
+
+
+def help_text(*words: str) -> str:
+    command = [sys.executable, str(ROOT / "humanmovevqa.py"), *words, "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"COLUMNS": "200"})
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def readme_commands() -> dict[str, set[str]]:
+    """Verb to options, of every `humanmovevqa VERB ...` line in README's code."""
+    code = "\n".join(re.findall(r"```\w*\n(.*?)```", README, re.S) + re.findall(r"`([^`\n]+)`", README))
+    out: dict[str, set[str]] = {}
+    for verb, rest in re.findall(r"^(?:\.venv/bin/)?humanmovevqa ([a-z]+)\b([^#\n]*)", code, re.M):
+        out.setdefault(verb, set()).update(re.findall(r"--[a-z-]+", rest))
+    return out
+
+
+def test_readme_commands_exist():
+    commands = readme_commands()
+    assert {"list", "build"} <= commands.keys()
+    listed = help_text()
+    for verb, options in commands.items():
+        assert re.search(rf"\b{verb}\b", listed), f"README shows {verb!r}, which --help does not list"
+        assert sorted(o for o in options if o not in help_text(verb)) == [], f"README shows options that {verb!r} does not have"
+
+
+@pytest.fixture(scope="module")
+def examples() -> dict[str, dict[str, Any]]:
+    """The plugins that CONTRIBUTING.md prints, run: what each defines, by its path."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    out = {}
+    for path, code in re.findall(r"```python\n# (builder/\S+)\n(.*?)```", text, re.S):
+        out[path] = {"__name__": path.removesuffix(".py").replace("/", ".")}
+        exec(compile(code, path, "exec"), out[path])
+    return out
+
+
+def test_contributed_source_and_lifter_work(examples: dict[str, dict[str, Any]], tmp_path: Path):
+    source, lifter = examples["builder/sources/floorpath.py"], examples["builder/lifters/npz_folder.py"]
+    steps = "\n".join(f"{0.01 * i},{0.04 * i},{0.5 * i}" for i in range(60))
+    (tmp_path / "walk.csv").write_text(f"left_m,forward_m,heading_deg\n{steps}\n", encoding="utf-8")
+    (clip,) = source["clips"](tmp_path)
+    (track,) = source["reference"](clip)
+    assert (clip.num_frames, track.num_frames, track.position_m[-1].round(2).tolist()) == (60, 60, [0.59, 0.9, 2.36])
+    write_track(tmp_path / f"{clip.clip_id}.npz", track)
+    (again,) = lifter["load"](tracks=str(tmp_path))(clip)
+    assert again.lifter == "npz_folder"
+    assert (again.position_m == track.position_m).all()
+    with pytest.raises(SourceError, match="found none"):
+        list(source["clips"](tmp_path / "floorpath"))
+
+
+def test_contributed_model_answers(examples: dict[str, dict[str, Any]]):
+    assert examples["builder/models/first_option.py"]["load"]()([], "Which?") == "A"
+
+
+def test_no_conflicting_front_matter():
+    """`datasets` would read YAML at the head of README.md as the description of a dataset in this folder."""
+    assert not README.startswith("---")
+
+
+def test_entry_point():
+    module, function = PROJECT["scripts"]["humanmovevqa"].split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.slow
+def test_wheel(tmp_path: Path):
+    tree = tmp_path / "tree"
+    skip = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "humanmovevqa", "work", "tests")
+    shutil.copytree(ROOT, tree, ignore=skip)
+    command = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(tmp_path)]
+    subprocess.run(command, cwd=tree, check=True, timeout=300)
+    (wheel,) = tmp_path.glob("humanmovevqa-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+        (entry_points,) = [archive.read(n).decode() for n in inside if n.endswith("entry_points.txt")]
+    assert "humanmovevqa = humanmovevqa:main" in entry_points
+    shipped = {p.relative_to(tree).as_posix() for folder in ("builder", "cards", "demo") for p in (tree / folder).rglob("*") if p.is_file()}
+    assert sorted({"humanmovevqa.py", "builder/recipes/default.toml", "cards/dataset.md"} - inside) == []
+    assert sorted(shipped - inside) == [], "files of the project that the wheel leaves behind"
+    assert sorted(n for n in inside - shipped if ".dist-info/" not in n and n != "humanmovevqa.py") == []
