@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import __version__, plugins, recipe
-from builder.types import BuildError, HumanMoveError
+from builder.types import BuildError, HumanMoveError, VideoError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--source", action="append", metavar="NAME[=ROOT]", help="a source and its folder or size; repeatable (default: sample)"
     )
-    build.add_argument("--lifter", default="", metavar="NAME", help="video to track (default: the source's ground truth)")
+    build.add_argument("--lifter", default="", metavar="NAME", help="video to track (default: the source's ground truth, else monocular)")
+    _lifter_options(build)
     build.add_argument("--recipe", default="default", metavar="NAME|FILE", help="thresholds, quotas and seed (default: default)")
     build.add_argument("--out", type=Path, default=Path("humanmovevqa"), help="dataset folder to write (default: ./humanmovevqa)")
     build.add_argument("--work", type=Path, default=Path("work"), help="work folder with one artefact per clip (default: ./work)")
@@ -65,7 +67,55 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--no-report", action="store_true", help="leave report.html out")
     build.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
     build.set_defaults(run=run_build)
+
+    lift = verbs.add_parser(
+        "lift",
+        help="one video to the 3D tracks of its people",
+        description="Lift one video: for every person a track (.npz), what is known of it (.json) and a picture (.png), and a verdict.",
+        epilog="example: humanmovevqa lift holiday.mp4 --option subject_height_m=1.62",
+    )
+    lift.add_argument("video", type=Path, metavar="VIDEO", help="a video file")
+    lift.add_argument("--lifter", default="monocular", metavar="NAME", help="video to track (default: monocular)")
+    _lifter_options(lift)
+    lift.add_argument("--out", type=Path, metavar="DIR", help="folder to write into (default: ./<name of the video>-lifted)")
+    lift.set_defaults(run=run_lift)
+
+    validate = verbs.add_parser(
+        "validate",
+        help="a lifter against ground truth: drift, heading, and how many answers change",
+        description="Lift every clip of a source that knows the truth, and compare: drift, heading, events, and the answers to the "
+        "questions that would be published.  Stopped at any moment, the same command goes on where it was.",
+        epilog="example: humanmovevqa validate --source synthetic=60@7:filmed --lifter monocular --out validation",
+    )
+    validate.add_argument("--source", action="append", required=True, metavar="NAME[=ROOT]", help="a source with ground truth; repeatable")
+    validate.add_argument("--lifter", default="monocular", metavar="NAME", help="the lifter to validate (default: monocular)")
+    _lifter_options(validate)
+    validate.add_argument("--recipe", default="default", metavar="NAME|FILE", help="the recipe whose questions are asked")
+    validate.add_argument("--out", type=Path, default=Path("validation"), help="folder for the results (default: ./validation)")
+    validate.add_argument("--work", type=Path, default=Path("work"), help="work folder that keeps what was lifted (default: ./work)")
+    validate.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes (default: 1; a lifter may use several cores itself)"
+    )
+    validate.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
+    validate.add_argument("--fit", action="store_true", help="also print the [robustness] sizes that these errors call for")
+    validate.add_argument("--quiet", action="store_true", help="print nothing but the table, warnings and errors")
+    validate.set_defaults(run=run_validate)
     return top
+
+
+def _lifter_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--option", action="append", metavar="KEY=VALUE", default=[], help="an option of the lifter, such as focal=1450; repeatable"
+    )
+
+
+def options_of(args: argparse.Namespace) -> dict[str, str]:
+    """The lifter's options that were given.  Raises BuildError for one that is not KEY=VALUE."""
+    pairs = [text.partition("=") for text in args.option]
+    for key, equals, value in pairs:
+        if not (key and equals and value):
+            raise BuildError(f"--option {key}{equals}: expected KEY=VALUE, such as focal=1450")
+    return {key: value for key, _, value in pairs}
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -78,7 +128,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_build(args: argparse.Namespace) -> int:
     """Build the dataset folder, or one rank's share of the work."""
-    from builder import corpus, export, pipeline
+    from builder import corpus, export, lifting, pipeline
 
     if (args.rank is None) != (args.world_size is None):
         raise BuildError("--rank and --world-size belong together: expected both or neither")
@@ -90,11 +140,11 @@ def run_build(args: argparse.Namespace) -> int:
             raise BuildError(f"--{name}: expected {least} or more, got {value}")
     changes = {} if args.seed is None else {"seed": args.seed}
     sources = tuple((name, root or None) for name, _, root in (s.partition("=") for s in args.source or ["sample"]))
-    plan = pipeline.Plan(sources, args.lifter, recipe.load(args.recipe, **changes), args.work, args.limit)
+    plan = pipeline.Plan(sources, args.lifter, recipe.load(args.recipe, **changes), args.work, args.limit, options_of(args))
     export.check_target(args.out)
     clips = pipeline.clips_of(plan)
-    for lifter in sorted({pipeline.lifter_of(clip, plan.lifter) for clip in clips}):
-        plugins.load("lifters", lifter, ("ABOUT", "load"))  # a wrong name is one mistake, not one per clip
+    for lifter in sorted({lifting.lifter_of(clip, plan.lifter) for clip in clips} - {lifting.TRUTH}):
+        lifting.load(lifter, plan.options)  # a wrong name or missing weights are one mistake, not one per clip
 
     def say(text: str) -> None:
         if not args.quiet:
@@ -128,6 +178,36 @@ def run_build(args: argparse.Namespace) -> int:
     corpus.export_to(args.out, made, page)
     summary(made.info, args.out, say)
     return 0
+
+
+def run_lift(args: argparse.Namespace) -> int:
+    """Lift one video and write what was found; 2 when nobody in it can be trusted."""
+    from builder import lifting, motion, store, video, viz
+
+    if not args.video.is_file():
+        raise VideoError(f"{args.video}: expected a video file, found {'something else' if args.video.exists() else 'nothing'}")
+    (clip,) = plugins.load("sources", "folder").clips(args.video)
+    out: Path = args.out or Path(f"{args.video.stem}-lifted")
+    store.need_folder(out)
+    tracks = lifting.sort(lifting.load(args.lifter, options_of(args))(clip))
+    for track in tracks:
+        name = "track" if len(tracks) == 1 else f"track-{store.plain(track.person_id)}"
+        described = motion.describe(track, recipe.load())
+        rows = viz.shown_frames(track)
+        images, _ = video.sample_frames(args.video, [row / track.fps for row in rows])
+        store.write_track(out / f"{name}.npz", track, clip)
+        store.write_atomic(out / f"{name}.png", viz.lifted_figure(track, described, dict(zip(rows, images, strict=True))))
+        facts = lifting.facts(track, described)
+        store.write_atomic(out / f"{name}.json", (json.dumps(facts, indent=2) + "\n").encode())
+        print(f"{out / name}.npz .json .png: {lifting.sentence(facts)}")
+    return 2 if all(lifting.refused(track) for track in tracks) else 0
+
+
+def run_validate(args: argparse.Namespace) -> int:
+    """Compare a lifter with the truth of a source."""
+    from builder.validate.run import run
+
+    return run(args)
 
 
 def summary(info: Mapping[str, Any], out: Path, say: Callable[[str], None]) -> None:

@@ -1,12 +1,11 @@
 """The line from sources to robust questions, per clip, in parallel and resumable.
 
 Lift -> describe -> ask -> keep what survives doubt; the result is one artefact per clip in the work folder, and a finished
-artefact is never made again.
+artefact is never made again.  What was lifted from video is kept apart (`lifting`), so another recipe only asks again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import threading
@@ -15,19 +14,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from builder import plugins, selection, store
+import numpy as np
+
+from builder import lifting, plugins, selection, store
 from builder.geometry import crop, fill_invalid, upright
 from builder.recipe import Recipe
-from builder.types import BuildError, Clip, HumanMoveError, Question, Track, TrackError
+from builder.types import BuildError, Clip, HumanMoveError, Question, SetupError, Track, TrackError
 
 STAGE = "questions"
-CODE = ("choices", "families", "geometry", "motion", "pipeline", "quantities", "robustness", "selection", "store", "types")
+ASKING = ("choices", "families", "geometry", "motion", "pipeline", "quantities", "questions", "robustness", "selection", "store", "types")
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,13 @@ def clips_of(plan: Plan) -> list[Clip]:
     return clips[: plan.limit]
 
 
-def lifter_of(clip: Clip, asked: str) -> str:
-    """The lifter of a clip: the one asked for, else the source's own truth, else `monocular`."""
-    return asked or ("groundtruth" if hasattr(plugins.load("sources", clip.source), "reference") else "monocular")
-
-
 def people_of(clip: Clip, plan: Plan) -> list[Track]:
     """The tracks of a clip that are asked about, cut as they are asked about."""
     return [track for _, track, reason in _tracks(_job(clip, plan)) if reason is None]
 
 
 def _job(clip: Clip, plan: Plan) -> Job:
-    return Job(clip, lifter_of(clip, plan.lifter), plan.options, plan.recipe, plan.work)
+    return Job(clip, lifting.lifter_of(clip, plan.lifter), plan.options, plan.recipe, plan.work)
 
 
 def process(clips: Sequence[Clip], plan: Plan, workers: int, progress: Progress) -> None:
@@ -141,6 +136,8 @@ def run(job: Job) -> None:
                 people.append(_person(clip, track, job.recipe))
             else:
                 reasons.append(reason)
+    except SetupError:
+        raise  # no property of the clip: with what is missing in place it is tried again
     except HumanMoveError as error:
         reasons.append(str(error))
     reasons = [" ".join(reason.replace(here, job.clip.meta.get("file", here)).split()) for reason in reasons]
@@ -148,34 +145,28 @@ def run(job: Job) -> None:
 
 
 def key_of(job: Job) -> str:
-    """What an artefact is made from: the clip and its file, the lifter, the recipe and the code."""
-    path = job.clip.meta.get("path")
-    content = store.file_digest(Path(path)) if path and Path(path).is_file() else None
-    known = asdict(job.clip) | {"meta": {k: v for k, v in job.clip.meta.items() if k != "path"}}
-    return store.digest(known, content, job.lifter, dict(job.options), job.recipe.digest, code_digest())
+    """What an artefact is made from: the tracks, and the recipe and the code that ask about them."""
+    tracks = lifting.key_of(job.clip, job.lifter, job.options)
+    return store.digest(tracks, job.recipe.digest, lifting.code_digest(*ASKING))
 
 
-@cache
-def code_digest() -> str:
-    """16 hex digits over the source code that decides an answer; a change makes every artefact stale."""
-    folder = Path(__file__).parent
-    files = [folder / f"{name}.py" for name in CODE]
-    files += [p for name in ("questions", "sources", "lifters", "performer") for p in (folder / name).rglob("*.py")]
-    return hashlib.sha256("".join(store.file_digest(p) for p in sorted(files)).encode()).hexdigest()[:16]
+def code_of(source: str, lifter: str = lifting.TRUTH) -> str:
+    """Digest of the code that decides the answers about this source by this lifter; a change makes every artefact stale."""
+    return store.digest(lifting.code_digest(*ASKING), lifting.code_of(source, lifter))
 
 
 def _tracks(job: Job) -> Iterator[tuple[Clip, Track, str | None]]:
     """Each person's track with the clip completed and cut for it, or why nothing can be asked about that person."""
-    lifter = plugins.load("lifters", job.lifter, ("ABOUT", "load"))
-    source = plugins.load("sources", job.clip.source)
-    options: dict[str, Any] = {"reference": source.reference} if job.lifter == "groundtruth" else dict(job.options)
-    tracks: list[Track] = sorted(lifter.load(**options)(job.clip), key=lambda t: t.person_id)
+    tracks = lifting.lifted(job.clip, job.lifter, job.options, job.work)
     names = [t.referent for t in tracks]
     for track in tracks:
         clip = replace(job.clip, **track.provenance.get("clip", {}))
         who = f"person {track.person_id}: " if len(tracks) > 1 else ""
         if len(tracks) > 1 and (track.referent is None or names.count(track.referent) > 1):
             yield clip, track, f"{who}several people and nothing that singles this one out, so no question could say whom it means"
+            continue
+        if lifting.refused(track):
+            yield clip, track, f"{who}the lifted track is not to be trusted: {'; '.join(track.provenance.get('reasons', ()))}"
             continue
         try:
             yield *_trimmed(clip, track, job.recipe), None
@@ -195,7 +186,8 @@ def _trimmed(clip: Clip, track: Track, recipe: Recipe) -> tuple[Clip, Track]:
     if not upright(track.body_to_world[:1], recipe.signals.max_heading_tilt_deg)[0]:
         raise TrackError("the person does not stand upright in the first frame, so left and forward mean nothing; start the clip later")
     ids = track.frame_ids
-    return replace(clip, fps=track.fps, start_frame=int(ids[0]), end_frame=int(ids[-1]) + 1, num_frames=track.num_frames), track
+    start, end, every = int(ids[0]), int(ids[-1]) + 1, round(float(np.median(np.diff(ids))))
+    return replace(clip, fps=track.fps * every, start_frame=start, end_frame=end, num_frames=end - start), track
 
 
 def _person(clip: Clip, track: Track, recipe: Recipe) -> dict[str, Any]:

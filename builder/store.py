@@ -49,6 +49,14 @@ def write_atomic(path: Path, data: bytes) -> None:
             temporary.unlink()
 
 
+def need_folder(path: Path) -> None:
+    """Make a folder, with its parents.  Raises StoreError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make the folder {path}: {error.strerror or error}; pass another --out") from None
+
+
 def digest(*parts: object) -> str:
     """First 16 hex digits of a SHA-256 over the JSON of `parts`: the key of an artefact."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -123,6 +131,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def plain(identity: str) -> str:
+    """A file name without suffix for any text, unlike that of any other: letters, digits, "_.-~", and "%" for the rest."""
+    name = quote(identity, safe="")
+    return name if len(name) <= LONGEST else f"{name[:LONGEST]}-{digest(identity)}"
+
+
 class Work:
     """The work folder: one JSON artefact per clip and stage, keyed by what it was made from."""
 
@@ -133,8 +147,7 @@ class Work:
 
     def path(self, stage: str, clip_id: str) -> Path:
         """Where the artefact of `clip_id` in `stage` lies; any clip id gives a valid, unique file name."""
-        name = quote(clip_id, safe="")
-        return self.root / stage / f"{name if len(name) <= LONGEST else f'{name[:LONGEST]}-{digest(clip_id)}'}.json"
+        return self.root / stage / f"{plain(clip_id)}.json"
 
     def get(self, stage: str, clip_id: str, key: str) -> dict[str, Any] | None:
         """The artefact made from `key`, or None when there is none, a stale one or a damaged one."""

@@ -65,8 +65,16 @@ class DataError(HumanMoveError):
     """A dataset folder or name cannot be resolved or loaded."""
 
 
+class SetupError(HumanMoveError):
+    """Something that this machine needs for the task is missing: a package, weights, a renderer."""
+
+
 class VideoError(HumanMoveError):
     """A video cannot be read or written as asked."""
+
+
+class LiftError(HumanMoveError):
+    """A clip cannot be lifted, or its result is not to be trusted."""
 
 
 @dataclass(frozen=True)

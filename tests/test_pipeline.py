@@ -300,7 +300,7 @@ def test_what_it_is_made_from_makes_an_artefact_stale(tmp_path: Path, monkeypatc
     assert [fresh(), fresh()] == [False, True]
     (tracks / "groups.json").write_text(json.dumps({"w0": "subject z"}))
     assert [fresh(), fresh()] == [False, True]
-    monkeypatch.setattr(pipeline, "code_digest", lambda: "other code")
+    monkeypatch.setattr(pipeline.lifting, "code_digest", lambda *_: "other code")
     assert [fresh(), fresh()] == [False, True]
     next((work / pipeline.STAGE).iterdir()).write_text("{damaged")
     assert [fresh(), fresh()] == [False, True]

@@ -97,6 +97,11 @@ def test_templates_are_many_and_their_names_are_unique():
     assert {"order_of_three", "way_back"} <= set(names)
 
 
+def test_every_template_names_the_person():
+    """Of several people, the text alone says whom it means."""
+    assert [t.name for f in selection.families().values() for t in f.TEMPLATES if "{person}" not in t.text] == []
+
+
 def test_every_template_is_asked_of_somebody(asked: list[Asked]):
     names = {t.name for f in selection.families().values() for t in f.TEMPLATES}
     assert names - {q.template for one in asked for q in one.questions} == set()

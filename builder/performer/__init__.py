@@ -22,16 +22,18 @@ from builder.performer.actions import (
     Walk,
 )
 from builder.performer.cast import cast_clips, cast_reference
-from builder.performer.scripts import draw_script
+from builder.performer.scripts import FILMED, Plan, draw_script
 from builder.performer.stage import Beat, perform, timeline
 
 __all__ = [
+    "FILMED",
     "Action",
     "Arc",
     "Beat",
     "Crouch",
     "Jump",
     "Lean",
+    "Plan",
     "ReturnToStart",
     "Run",
     "Sit",

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from builder.performer.scripts import draw_script
+from builder.performer.scripts import Plan, draw_script
 from builder.performer.stage import num_frames, perform, timeline
 from builder.types import Clip, Track
 
 FPS = 30.0
 
 
-def cast_clips(source: str, identity: str, count: int) -> Iterator[Clip]:
+def cast_clips(source: str, identity: str, count: int, plan: Plan | None = None) -> Iterator[Clip]:
     """Clips of the first `count` people of a cast, in order of their number; a larger cast begins with the smaller one.
 
-    Scripted people share nothing, so each is a leakage group of their own.
+    What they do is drawn after `plan` (see `draw_script`).  Scripted people share nothing, so each is a leakage group of their own.
     """
     for person in range(count):
         clip_id = f"{source}/{identity}/{person:06d}"
-        frames = num_frames(timeline(draw_script(source, identity, person)), FPS)
+        frames = num_frames(timeline(draw_script(source, identity, person, plan=plan)), FPS)
         yield Clip(
             clip_id=clip_id,
             source=source,
@@ -33,7 +33,7 @@ def cast_clips(source: str, identity: str, count: int) -> Iterator[Clip]:
         )
 
 
-def cast_reference(clip: Clip) -> list[Track]:
-    """The one true track of a clip of `cast_clips`."""
+def cast_reference(clip: Clip, plan: Plan | None = None) -> list[Track]:
+    """The one true track of a clip of `cast_clips` with that plan."""
     who = (clip.source, clip.meta["identity"], clip.meta["person"])
-    return [perform(draw_script(*who), FPS, seed="/".join(map(str, who)), clip_id=clip.clip_id)]
+    return [perform(draw_script(*who, plan=plan), FPS, seed="/".join(map(str, who)), clip_id=clip.clip_id)]

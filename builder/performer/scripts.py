@@ -8,6 +8,8 @@ and what time is left is spread unevenly, so that any quarter of a clip can be t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -29,36 +31,53 @@ from builder.performer.actions import (
     Walk,
     turn_to,
 )
-from builder.performer.stage import final_pose, generator, timeline
+from builder.performer.stage import final_pose, generator, play, timeline
 from builder.types import Floats
 
-LENGTH_S = (10.0, 30.0)
-ACTIONS = (3, 9)
-BUSY = (0.35, 0.95)  # share of the clip that is spent moving
 PAUSE_S = (0.6, 2.5)
 PAUSE_SHARE = 0.8
 ROAMING = (0.3, 0.5, 1.0, 1.0)  # part of the moving time after which a person stays put: else all end furthest from the start
 RETURN_SHARE = 0.45
-MAX_DISTANCE_M = 9.0
 
 Draw = np.random.Generator
 T = TypeVar("T")
 Block = Callable[[Draw, Floats], tuple[Action, ...]]
 
 
-def draw_script(*identity: object) -> tuple[Action, ...]:
-    """The script of one person, a function of the identity alone: `ACTIONS` actions and pauses, `LENGTH_S` seconds."""
+@dataclass(frozen=True)
+class Plan:
+    """What scripts are like: seconds, number of actions, share of the time spent moving, how far people go from where they start
+    (metres; at the end of every action, or with `everywhere` at every moment), and what they do, with weights."""
+
+    length_s: tuple[float, float]
+    actions: tuple[int, int]
+    busy: tuple[float, float]
+    distance_m: float
+    blocks: tuple[tuple[float, Block], ...]
+    everywhere: bool = False
+
+
+def draw_script(*identity: object, plan: Plan | None = None) -> tuple[Action, ...]:
+    """The script of one person, a function of identity and plan alone; without a plan it is `ROAMERS`."""
+    plan = plan or ROAMERS
     rng = generator("script", *identity)
     while True:
-        script = _draft(rng)
-        if script:
+        script = _draft(rng, plan)
+        if script and not (plan.everywhere and reach_m(script) > plan.distance_m):
             return script
 
 
-def _draft(rng: Draw) -> tuple[Action, ...]:
+def reach_m(script: tuple[Action, ...]) -> float:
+    """How far from the start a script goes at most, in metres along the floor."""
+    _, poses, _ = play(timeline(script), 30.0)
+    return float(np.hypot(poses[:, 0], poses[:, 2]).max())
+
+
+def _draft(rng: Draw, plan: Plan) -> tuple[Action, ...]:
     """A script, or () when what was drawn does not fit the clip."""
-    length, busy, wanted = rng.uniform(*LENGTH_S), rng.uniform(*BUSY), int(rng.integers(ACTIONS[0], ACTIONS[1] + 1))
-    taste = np.array([weight for weight, _ in BLOCKS]) * rng.exponential(size=len(BLOCKS))
+    length, busy = rng.uniform(*plan.length_s), rng.uniform(*plan.busy)
+    wanted = int(rng.integers(plan.actions[0], plan.actions[1] + 1))
+    taste = np.array([weight for weight, _ in plan.blocks]) * rng.exponential(size=len(plan.blocks))
     blocks: list[tuple[Action, ...]] = []
     pose, used, count = np.zeros(len(CHANNELS)), 0.0, 0
 
@@ -73,10 +92,10 @@ def _draft(rng: Draw) -> tuple[Action, ...]:
     roaming = busy * length * _pick(rng, ROAMING)
     while count < wanted and used < busy * length:
         if used < roaming:
-            add(BLOCKS[int(rng.choice(len(BLOCKS), p=taste / taste.sum()))][1](rng, pose))
+            add(plan.blocks[int(rng.choice(len(taste), p=taste / taste.sum()))][1](rng, pose))
         else:
             add(_pick(rng, IN_PLACE)(rng, pose))
-        if np.hypot(pose[0], pose[2]) > MAX_DISTANCE_M:
+        if np.hypot(pose[0], pose[2]) > plan.distance_m:
             return ()
     if rng.random() < RETURN_SHARE:
         add(_go_back(rng, pose))
@@ -86,7 +105,7 @@ def _draft(rng: Draw) -> tuple[Action, ...]:
     pauses[[0, -1]] *= rng.random(2) < 0.5
     spare = length - used - pauses.sum()
     pauses += max(spare, 0.0) * rng.dirichlet(np.full(len(pauses), 0.4))
-    if not (ACTIONS[0] <= count <= ACTIONS[1] and LENGTH_S[0] <= used + pauses.sum() <= LENGTH_S[1]):
+    if not (plan.actions[0] <= count <= plan.actions[1] and plan.length_s[0] <= used + pauses.sum() <= plan.length_s[1]):
         return ()
     script: list[Action] = []
     for pause, block in zip(pauses, [*blocks, ()], strict=True):
@@ -125,16 +144,16 @@ def _face(rng: Draw, pose: Floats, bearing: float) -> tuple[Action, ...]:
     return (turn, Wait(_round(rng.uniform(0.6, 1.0)))) if rng.random() < 0.3 else (turn,)
 
 
-def _go(rng: Draw, pose: Floats) -> tuple[Action, ...]:
-    metres, bearing, speed = _metres(rng, 0.7, 5.0), _bearing(rng), _round(rng.uniform(0.8, 1.6))
+def _go(rng: Draw, pose: Floats, far: float = 5.0, fast: float = 1.6) -> tuple[Action, ...]:
+    metres, bearing, speed = _metres(rng, 0.7, far), _bearing(rng), _round(rng.uniform(0.8, fast))
     if metres > 2.8 or rng.random() < 0.5:
         return (*_face(rng, pose, bearing), Walk(metres, speed=speed))
     degrees = _round(turn_to(float(pose[3]), bearing, _coin(rng)))
     return (Walk(metres, degrees, min(speed, 1.1) if abs(degrees) > 30.0 else speed),)
 
 
-def _run(rng: Draw, pose: Floats) -> tuple[Action, ...]:
-    return (*_face(rng, pose, _bearing(rng)), Run(_metres(rng, 3.0, 7.0), _round(rng.uniform(2.3, 3.5))))
+def _run(rng: Draw, pose: Floats, metres: tuple[float, float] = (3.0, 7.0), speed: tuple[float, float] = (2.3, 3.5)) -> tuple[Action, ...]:
+    return (*_face(rng, pose, _bearing(rng)), Run(_metres(rng, *metres), _round(rng.uniform(*speed))))
 
 
 def _shuttle(rng: Draw, pose: Floats) -> tuple[Action, ...]:
@@ -209,4 +228,26 @@ BLOCKS: tuple[tuple[float, Block], ...] = (
     (0.5, _sit),
     (1.6, _lean),
     (0.8, _stairs),
+)
+
+ROAMERS = Plan(length_s=(10.0, 30.0), actions=(3, 9), busy=(0.35, 0.95), distance_m=9.0, blocks=BLOCKS)
+
+# What a camera can show whole: shorter, closer by, on a flat floor (nothing shows stairs), and no faster than feet can follow.
+FILMED = Plan(
+    length_s=(6.0, 15.0),
+    actions=(2, 6),
+    busy=(0.5, 0.9),
+    distance_m=3.5,
+    everywhere=True,
+    blocks=(
+        (4.0, partial(_go, far=3.2, fast=1.4)),
+        (0.8, partial(_run, metres=(2.4, 4.5), speed=(2.1, 2.7))),
+        (1.2, _shuttle),
+        (1.0, _arc),
+        (1.8, _turn),
+        (0.9, _jump),
+        (0.6, _crouch),
+        (0.7, _sit),
+        (1.3, _lean),
+    ),
 )

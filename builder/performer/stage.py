@@ -29,6 +29,18 @@ STANDING_HIGH = np.array([1.0, 10.0, 1.5])
 PLAIN_STANDING = np.array([0.93, 0.0, 0.0])
 
 
+class Habits(NamedTuple):
+    """How one body stands, walks and breathes: amplitudes and phases in `CHANNELS`; standing is height (m), pitch and roll (deg)."""
+
+    standing: Floats
+    amplitude: Floats
+    running_bob_m: float
+    phase: Floats
+    breath: Floats
+    breath_phase: Floats
+    breath_hz: Floats
+
+
 class Beat(NamedTuple):
     """One action as played: over `[start_s, end_s]`, beginning at `pose` (6,) in `CHANNELS`."""
 
@@ -42,6 +54,20 @@ def generator(*identity: object) -> np.random.Generator:
     """A random generator that depends on the identity alone: the same in every process and on every machine."""
     digest = hashlib.sha256("/".join(map(str, identity)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def habits(seed: int | str) -> Habits:
+    """The habits of the person of this seed."""
+    rng = generator(GENERATOR, seed)
+    return Habits(
+        standing=rng.uniform(STANDING_LOW, STANDING_HIGH),
+        amplitude=rng.uniform(GAIT_LOW, GAIT_HIGH),
+        running_bob_m=float(rng.uniform(*RUNNING_BOB_M)),
+        phase=rng.uniform(0.0, 1.0, len(CHANNELS)),
+        breath=rng.uniform(BREATH_LOW, BREATH_HIGH),
+        breath_phase=rng.uniform(0.0, 1.0, len(CHANNELS)),
+        breath_hz=rng.uniform(*BREATH_HZ, len(CHANNELS)),
+    )
 
 
 def place(pose: Floats, change: Floats) -> Floats:
@@ -81,6 +107,17 @@ def num_frames(beats: Sequence[Beat], fps: float) -> int:
     return int(np.floor((beats[-1].end_s if beats else 0.0) * fps + 1e-6)) + 1
 
 
+def play(beats: Sequence[Beat], fps: float) -> tuple[Floats, Floats, Bools]:
+    """Times (T,) in seconds, the script's exact poses (T, 6) in `CHANNELS`, and whether the feet step (T,)."""
+    t = np.arange(num_frames(beats, fps)) / fps
+    poses, stepping = np.zeros((len(t), len(CHANNELS))), np.zeros(len(t), dtype=bool)
+    for beat in beats:
+        now = slice(int(np.searchsorted(t, beat.start_s - 1e-9)), len(t))
+        poses[now] = place(beat.pose, beat.action.change(np.minimum(t[now], beat.end_s) - beat.start_s))
+        stepping[now] = beat.action.steps & (t[now] <= beat.end_s)
+    return t, poses, stepping
+
+
 def perform(script: Sequence[Action], fps: float = 30.0, seed: int | str = 0, gait: bool = True, clip_id: str = "performer") -> Track:
     """The track of a person who does what `script` says, one action after the other.
 
@@ -92,17 +129,12 @@ def perform(script: Sequence[Action], fps: float = 30.0, seed: int | str = 0, ga
     truth can be computed without this file.  Raises TrackError for a script shorter than two frames or with impossible numbers.
     """
     beats = timeline(script)
-    t = np.arange(num_frames(beats, fps)) / fps
-    poses, stepping = np.zeros((len(t), len(CHANNELS))), np.zeros(len(t), dtype=bool)
-    for beat in beats:
-        now = slice(int(np.searchsorted(t, beat.start_s - 1e-9)), len(t))
-        poses[now] = place(beat.pose, beat.action.change(np.minimum(t[now], beat.end_s) - beat.start_s))
-        stepping[now] = beat.action.steps & (t[now] <= beat.end_s)
+    t, poses, stepping = play(beats, fps)
     swing, standing = np.zeros_like(poses), PLAIN_STANDING
     if gait and len(t) > 1:
-        rng = generator(GENERATOR, seed)
-        standing = rng.uniform(STANDING_LOW, STANDING_HIGH)
-        swing = _strides(poses, stepping, fps, rng) + _breath(t, rng)
+        who = habits(seed)
+        standing = who.standing
+        swing = _strides(poses, stepping, fps, who) + _breath(t, who)
     poses = place(poses, swing)
     pitch, roll = poses[:, 4] + standing[1], poses[:, 5] + standing[2]
     lean = Rotation.from_rotvec(np.stack([pitch, 0 * pitch, -roll], axis=1), degrees=True).as_matrix()
@@ -125,21 +157,24 @@ def perform(script: Sequence[Action], fps: float = 30.0, seed: int | str = 0, ga
     )
 
 
-def _strides(poses: Floats, stepping: Bools, fps: float, rng: np.random.Generator) -> Floats:
-    """Swing (T, 6) of the pelvis with every stride: cadence and amplitude follow the speed over the floor and of turning."""
+def gait_cycle(poses: Floats, stepping: Bools, fps: float) -> tuple[Floats, Floats, Floats]:
+    """Strides since the start (T,), effort (T,) and share of running (T,) of a walker, from the speed over the floor and of turning."""
     rate = np.gradient(poses[:, [0, 2, 3]], axis=0) * fps
     speed = np.hypot(rate[:, 0], rate[:, 1]) * stepping
     effort = np.hypot(speed, 0.3 * rate[:, 2] / 90.0) * stepping
-    running = smooth((speed - 1.7) / 0.6)
     cadence = STRIDE_HZ * np.sqrt(np.maximum(effort, 0.1) / 1.3)
     cycle = np.concatenate([[0.0], np.cumsum(cadence[1:] + cadence[:-1]) / (2 * fps)])
-    amplitude = rng.uniform(GAIT_LOW, GAIT_HIGH) * np.ones((len(poses), 1))
-    amplitude[:, 1] += running * (rng.uniform(*RUNNING_BOB_M) - amplitude[:, 1])
-    phase = rng.uniform(0.0, 1.0, len(CHANNELS))
-    return np.asarray(amplitude * smooth(effort / 0.8)[:, None] * np.sin(2 * np.pi * (np.outer(cycle, GAIT_CYCLES) + phase)))
+    return cycle, effort, smooth((speed - 1.7) / 0.6)
 
 
-def _breath(t: Floats, rng: np.random.Generator) -> Floats:
+def _strides(poses: Floats, stepping: Bools, fps: float, who: Habits) -> Floats:
+    """Swing (T, 6) of the pelvis with every stride: cadence and amplitude follow the effort."""
+    cycle, effort, running = gait_cycle(poses, stepping, fps)
+    amplitude = who.amplitude * np.ones((len(poses), 1))
+    amplitude[:, 1] += running * (who.running_bob_m - amplitude[:, 1])
+    return np.asarray(amplitude * smooth(effort / 0.8)[:, None] * np.sin(2 * np.pi * (np.outer(cycle, GAIT_CYCLES) + who.phase)))
+
+
+def _breath(t: Floats, who: Habits) -> Floats:
     """Slow small sway (T, 6) of a body that never stands quite still."""
-    amplitude, phase = rng.uniform(BREATH_LOW, BREATH_HIGH), rng.uniform(0.0, 1.0, len(CHANNELS))
-    return np.asarray(amplitude * np.sin(2 * np.pi * (np.outer(t, rng.uniform(*BREATH_HZ, len(CHANNELS))) + phase)))
+    return np.asarray(who.breath * np.sin(2 * np.pi * (np.outer(t, who.breath_hz) + who.breath_phase)))

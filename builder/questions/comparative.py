@@ -128,7 +128,7 @@ TEMPLATES = (
     ),
     Template(
         "longer_single_move",
-        "Which single stretch is longer {window}: the longest one {a.doing} or the longest one {b.doing}?",
+        "Which single stretch of movement by {person} is longer {window}: the longest one {a.doing} or the longest one {b.doing}?",
         "It is {first:.1f} against {second:.1f} metres.",
         MOVES,
         PARTS,
@@ -158,7 +158,7 @@ TEMPLATES = (
     ),
     Template(
         "faster_move",
-        "Which is faster {window}: {person}'s longest stretch {a.doing} or the longest stretch {b.doing}?",
+        "Which is faster {window}: the longest stretch of {person} {a.doing} or the longest one {b.doing}?",
         "It is {first:.1f} against {second:.1f} metres per second.",
         MOVES,
         PARTS,
@@ -168,7 +168,7 @@ TEMPLATES = (
     ),
     Template(
         "faster_turn",
-        "Which is faster {window}: {person}'s largest turn to the left or the largest to the right?",
+        "Which is faster {window}: the largest turn of {person} to the left or the largest one to the right?",
         "It is {first:.0f} against {second:.0f} degrees per second.",
         TURNING,
         PARTS,

@@ -1,12 +1,19 @@
-"""Scripted people, any number by seed: `synthetic=N` or `synthetic=N@SEED` (100 people of seed 0 when nothing is given)."""
+"""Scripted people, any number by seed: `synthetic=N` or `synthetic=N@SEED` (100 people of seed 0 when nothing is given).
+
+`synthetic=N@SEED:filmed` are people whom `film` can show: short scripts about one place, and one of four kinds of camera.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from builder.performer import cast_clips, cast_reference
+from builder.performer import FILMED, cast_clips, cast_reference
+from builder.render.cameras import KINDS, picture_size
+from builder.render.film import film as write_film
+from builder.render.film import truth
 from builder.types import Clip, SourceError, Track
 
 ABOUT = {
@@ -18,20 +25,50 @@ ABOUT = {
     "synthetic": True,
 }
 DEFAULT_ROOT = "100"
+CAMERA_KIND = "camera_kind"  # the entry of a filmed clip's meta
 
 
 def clips(root: str | Path | None = DEFAULT_ROOT) -> Iterator[Clip]:
-    """Clips of N people; `root` is "N" or "N@SEED".  Person k depends on (SEED, k) only, so a larger N adds people.
+    """Clips of N people; `root` is "N", "N@SEED", "N:filmed" or "N@SEED:filmed".
 
-    Raises SourceError for any other `root`.
+    Person k depends on (SEED, k) only, so a larger N adds people.  Filmed people have a picture size and a kind of camera, which
+    takes turns, but no video until `film` has made it.  Raises SourceError for any other `root`.
     """
     text = str(root or DEFAULT_ROOT)
-    match = re.fullmatch(r"(\d{1,6})(?:@(\d+))?", text, re.ASCII)
+    match = re.fullmatch(r"(\d{1,6})(?:@(\d+))?(:filmed)?", text, re.ASCII)
     if match is None or int(match[1]) == 0:
-        raise SourceError(f"source synthetic={text}: expected N or N@SEED, whole numbers with N from 1 to 999999, such as synthetic=100@3")
-    return cast_clips("synthetic", f"seed-{int(match[2] or 0)}", int(match[1]))
+        raise SourceError(
+            f"source synthetic={text}: expected N or N@SEED, whole numbers with N from 1 to 999999, such as synthetic=100@3, "
+            "or the same with :filmed behind it"
+        )
+    count, seed = int(match[1]), int(match[2] or 0)
+    return _filmed(f"seed-{seed}-filmed", count) if match[3] else cast_clips("synthetic", f"seed-{seed}", count)
+
+
+def _filmed(identity: str, count: int) -> Iterator[Clip]:
+    for clip in cast_clips("synthetic", identity, count, FILMED):
+        kind = KINDS[clip.meta["person"] % len(KINDS)]
+        width, height = picture_size(kind, clip.clip_id)
+        camera = "static" if kind == "static" else "moving"
+        yield replace(clip, width=width, height=height, camera=camera, meta={**clip.meta, CAMERA_KIND: kind})
 
 
 def reference(clip: Clip) -> list[Track]:
-    """The person's true track, one of one."""
-    return cast_reference(clip)
+    """The person's true track, one of one; a filmed person's with joints_m (T, 22, 3), camera_to_world and `camera_matrix`."""
+    if CAMERA_KIND not in clip.meta:
+        return cast_reference(clip)
+    return [truth(track, clip) for track in cast_reference(clip, FILMED)]
+
+
+def film(clip: Clip, folder: Path) -> Clip:
+    """A filmed clip with its video, written into `folder` unless it is there already.
+
+    Raises SourceError for a clip without a camera, and VideoError when there is nothing to draw or to encode with.
+    """
+    if CAMERA_KIND not in clip.meta:
+        raise SourceError(f"clip {clip.clip_id}: expected a clip of synthetic=N@SEED:filmed; this person has no camera")
+    video = Path(folder) / f"{clip.clip_id.replace('/', '-')}.mp4"
+    if not video.is_file():
+        for track in cast_reference(clip, FILMED):
+            write_film(track, clip, video)
+    return replace(clip, video=video)

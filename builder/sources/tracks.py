@@ -14,7 +14,6 @@ An optional `groups.json` {file name without suffix: group} says which recording
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,8 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from builder.geometry import AXES_TO_Y_UP, matrices_from_rotvec
+from builder.listing import group_of, groups, named_files
 from builder.store import read_track
-from builder.types import Clip, Floats, SourceError, Track, TrackError
+from builder.types import Clip, Floats, Track, TrackError
 
 ABOUT = {
     "title": "Motion tracks from files (canonical, neutral, Motion-X 322, AMASS)",
@@ -53,24 +53,12 @@ def clips(root: str | Path | None) -> Iterator[Clip]:
     What only the file knows arrives with the track: fps and length, and in `provenance["clip"]` the clip fields to replace.
     Raises SourceError for a folder that is missing or holds no track file, for two files of one name, or for a bad `groups.json`.
     """
-    if root is None:
-        raise SourceError("source tracks: expected a folder of .npz or .npy tracks, none was given; pass it as tracks=FOLDER")
-    folder = Path(root)
-    if not folder.is_dir():
-        what = "found a file" if folder.exists() else "it does not exist"
-        raise SourceError(f"source tracks={root}: expected a folder of .npz or .npy tracks, {what}; pass the folder's path")
-    found = (p.relative_to(folder) for p in folder.rglob("*") if p.suffix in SUFFIXES and _is_track(p))
-    files = sorted((file.with_suffix("").as_posix(), file) for file in found)
-    if not files:
-        raise SourceError(f"source tracks={root}: expected .npz or .npy tracks in this folder or below, found none; pass another folder")
-    groups = _groups(folder / "groups.json")
-    seen: dict[str, Path] = {}
+    files = named_files("tracks", root, ".npz or .npy tracks", lambda path: path.suffix in SUFFIXES and _is_track(path))
+    folder = Path(str(root))
+    known = groups(folder)
     listed = []
-    for name, file in files:
-        if name in seen:
-            raise SourceError(f"source tracks={root}: {seen[name]} and {file} have the same name; rename one, a clip is named by its file")
-        seen[name] = file
-        group = groups.get(name, groups.get(file.stem))
+    for name, path in files.items():
+        group = group_of(name, known)
         listed.append(
             Clip(
                 clip_id=f"tracks/{name}",
@@ -80,9 +68,9 @@ def clips(root: str | Path | None) -> Iterator[Clip]:
                 start_frame=0,
                 end_frame=0,
                 num_frames=0,
-                group=file.stem if group is None else group,
+                group=path.stem if group is None else group,
                 redistribution="qa_only",
-                meta={"path": str(folder / file), "file": file.as_posix(), "grouped": group is not None},
+                meta={"path": str(path), "file": path.relative_to(folder).as_posix(), "grouped": group is not None},
             )
         )
     return iter(listed)
@@ -272,20 +260,7 @@ FORMS = (
 
 
 def _is_track(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and not path.name.lower().endswith(NOT_TRACKS)
-
-
-def _groups(path: Path) -> dict[str, str]:
-    """The recordings' groups in `groups.json`, {} without the file."""
-    if not path.exists():
-        return {}
-    try:
-        groups = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError) as error:
-        raise SourceError(f"{path}: expected JSON, {_line(error)}; correct the file or remove it") from None
-    if not isinstance(groups, dict) or not all(isinstance(group, str) and group for group in groups.values()):
-        raise SourceError(f"{path}: expected {{file name without suffix: group}} with texts as groups; correct the file or remove it")
-    return groups
+    return not path.name.lower().endswith(NOT_TRACKS)
 
 
 def _line(error: BaseException) -> str:

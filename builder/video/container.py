@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from builder.types import Floats, VideoError
+from builder.types import Floats, SetupError, VideoError
 
 DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif"
 IMAGE_DEMUXERS = "image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"  # opened only to say that it is an image
@@ -81,11 +81,11 @@ def need(ok: bool, path: str | Path, message: str) -> None:
 
 
 def pyav() -> Any:
-    """The module `av`, or VideoError saying how to install it."""
+    """The module `av`, or SetupError saying how to install it."""
     try:
         import av
     except ImportError as error:
-        raise VideoError(f"videos need PyAV ({error}); run: pip install 'humanmovevqa[video]'") from None
+        raise SetupError(f"videos need PyAV ({error}); run: pip install 'humanmovevqa[video]'") from None
     return av
 
 

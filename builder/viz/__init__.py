@@ -1,7 +1,8 @@
 """Pictures that people trust: the floor path of a person, the six channels with their events, and the report of a build."""
 
 from builder.viz.channels import channels_figure
+from builder.viz.lifted import lifted_figure, shown_frames
 from builder.viz.path import path_figure
 from builder.viz.report import report
 
-__all__ = ["channels_figure", "path_figure", "report"]
+__all__ = ["channels_figure", "lifted_figure", "path_figure", "report", "shown_frames"]

@@ -58,23 +58,27 @@ def path_figure(motion: Motion) -> str:
     """Inline SVG of the floor path in metres, by quarter, with an arrow where the body faces every half second or second."""
     from matplotlib.figure import Figure
 
-    points = drawn(np.asarray(motion.path_m, dtype=float))
-    left, lower, side = window(points)
-    frames, step = arrow_frames(len(points), motion.fps)
     with ink.style():
         fig = Figure(figsize=(SIDE_IN + 0.72, SIDE_IN + 0.86))
         size = np.asarray(fig.get_size_inches())
         ax = fig.add_axes((0.58 / size[0], 0.76 / size[1], SIDE_IN / size[0], SIDE_IN / size[1]))
-        ax.set(xlim=(left, left + side), ylim=(lower, lower + side), aspect="equal")
-        grid = _floor(ax, side)
-        busy = _walked(ax, points)
-        busy += _arrows(ax, motion, points, frames, side)
-        _marks(ax, points, side, busy)
-        caption = f"arrows: facing, every {step:g} s"
-        if not bool(np.all(motion.heading_ok)):
-            caption += " (hollow: undefined)"
-        fig.text(0.58 / size[0], 0.08 / size[1], f"{caption}   ·   grid {grid:g} m", color=ink.light("soft"), size=7, va="bottom")
+        caption = draw_path(ax, motion)
+        fig.text(0.58 / size[0], 0.08 / size[1], caption, color=ink.light("soft"), size=7, va="bottom")
         return ink.svg(fig, _description(motion))
+
+
+def draw_path(ax: Axes, motion: Motion) -> str:
+    """Draw the path into square axes and return what a caption should say of arrows and grid."""
+    points = drawn(np.asarray(motion.path_m, dtype=float))
+    left, lower, side = window(points)
+    frames, step = arrow_frames(len(points), motion.fps)
+    ax.set(xlim=(left, left + side), ylim=(lower, lower + side), aspect="equal")
+    grid = _floor(ax, side)
+    busy = _walked(ax, points)
+    busy += _arrows(ax, motion, points, frames, side)
+    _marks(ax, points, side, busy)
+    undefined = "" if bool(np.all(motion.heading_ok)) else " (hollow: undefined)"
+    return f"arrows: facing, every {step:g} s{undefined}   ·   grid {grid:g} m"
 
 
 def _floor(ax: Axes, side: float) -> float:

@@ -1,0 +1,255 @@
+"""The default lifter: a video from one camera -> where its people went, in metres, on two CPU cores.
+
+One pass over the frames feeds the people's tracker and the camera's background; what follows works on small arrays.  Stages:
+`weights` and `blazepose` (networks), `people` (who is where), `camera` and `sfm` (how the camera moved), `root` (person before the
+camera), `ground` (metric world, upright), `heading` (facing and lean), `verdict` (whether to trust it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from builder.types import Clip, Floats, LiftError, SetupError, Track
+from builder.video import Frame, read_frames, shot_cuts
+from builder.video.container import LIMITS, Scan, scan
+
+ABOUT = {
+    "title": "Monocular video with BlazePose landmarks, structure from motion and the person as the ruler",
+    "licence": "Apache-2.0 (the networks' weights, fetched once)",
+    "needs": "pip install 'humanmovevqa[lift]'; options focal=PIXELS, subject_height_m=METRES, camera=auto|static|moving, weights=FOLDER",
+}
+LONGEST_SIDE = 960
+RATES = (30.0, 25.0, 20.0, 15.0, 12.0, 10.0)
+FPS_MIN, SECONDS_MIN = 10.0, 1.0
+CUT_SIDE = 64
+CAMERAS = ("auto", "static", "moving")
+PELVIS_UP_M = 0.05  # the pelvis (SMPL's root) above the middle of BlazePose's hips, along the trunk
+HEIGHTS_M = (0.5, 2.5)
+UPRIGHT_UP_MIN = 0.3
+
+
+def load(
+    focal: float | str | None = None,
+    subject_height_m: float | str | None = None,
+    camera: str = "auto",
+    weights: str | Path | None = None,
+) -> Callable[[Clip], list[Track]]:
+    """A lifter.  Options may be texts, as the command line gives them.
+
+    focal: of the camera, in pixels of the video as it is shown (default: found from the camera's motion, else 0.88 of the longest
+    side).  subject_height_m: of the people (default: an average adult's).  camera: "static" or "moving" when known.  weights: a
+    folder with BlazePose's two files.  Raises SetupError for a wrong option and for what this machine lacks.
+    """
+    focal = _number("focal", focal, 10.0, 1e6)
+    height_m = _number("subject_height_m", subject_height_m, *HEIGHTS_M)
+    if camera not in CAMERAS:
+        raise SetupError(f"option camera={camera}: expected one of {', '.join(CAMERAS)}")
+
+    from builder.lifters.monocular.blazepose import BlazePose
+    from builder.lifters.monocular.weights import find
+
+    network = BlazePose(find(weights))
+
+    def lift(clip: Clip) -> list[Track]:
+        return _lifted(clip, network, focal, height_m, camera)
+
+    return lift
+
+
+def _number(name: str, given: float | str | None, low: float, high: float) -> float | None:
+    if given is None or given == "":
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise SetupError(f"option {name}={given}: expected a number from {low:g} to {high:g}")
+    return value
+
+
+class Watched(NamedTuple):
+    """What one pass over a clip left: n processed frames at `fps`, their source numbers (n,) and the picture's size in pixels."""
+
+    fps: float
+    frame_ids: np.ndarray
+    width: int
+    height: int
+    people: list[Any]
+    background: Any
+
+
+def _lifted(clip: Clip, network: Any, focal: float | None, height_m: float | None, mode: str) -> list[Track]:
+    """Everybody in the clip, the most prominent first.  Raises LiftError when nothing of it can be lifted, and VideoError."""
+    from builder.lifters.monocular import camera as cameras
+
+    if clip.video is None:
+        raise LiftError(f"{clip.clip_id}: there is no video to lift")
+    known = scan(Path(clip.video), LIMITS)
+    start_s, end_s = _window(clip)
+    fps = _rate(clip, known, start_s, end_s)
+    seen = _watch(clip, network, fps, start_s, end_s)
+    if not seen.people:
+        raise LiftError(f"{clip.clip_id}: nobody is in view from head to knees for a second or longer")
+    longest = max(seen.width, seen.height)
+    in_pixels, source = _focal(clip, focal, longest / max(known.info.width, known.info.height))
+    people = [f.person for f in seen.people]
+    found = cameras.solve(seen.background, in_pixels, source, mode, people)
+    return _tracks(clip, known, seen, found, height_m)
+
+
+def _window(clip: Clip) -> tuple[float, float | None]:
+    """The clip's part of its video in seconds; all of it when the clip does not say."""
+    if clip.fps > 0 and clip.end_frame > clip.start_frame:
+        half = 0.25 / clip.fps
+        return max(0.0, clip.start_frame / clip.fps - half), clip.end_frame / clip.fps - half
+    return 0.0, None
+
+
+def _rate(clip: Clip, known: Scan, start_s: float, end_s: float | None) -> float:
+    """Frames per second to process: the video's own if constant and at most 30, a whole part of it if higher, else an even grid."""
+    info = known.info
+    lasts_s = min(info.duration_s, end_s if end_s is not None else info.duration_s) - start_s
+    if lasts_s < SECONDS_MIN:
+        raise LiftError(f"{clip.clip_id}: it lasts {lasts_s:.2f} s; expected {SECONDS_MIN:g} s or more")
+    if info.fps < FPS_MIN:
+        raise LiftError(f"{clip.clip_id}: it shows {info.fps:.1f} frames per second; expected {FPS_MIN:g} or more")
+    if info.constant_rate:
+        return info.fps / max(1, int(np.ceil(info.fps / (RATES[0] * 1.02))))
+    for rate in RATES:
+        grid = np.arange(known.times_s[0], known.times_s[-1], 1 / rate)
+        nearest = np.rint(np.interp(grid, known.times_s, np.arange(len(known.times_s))))
+        if len(np.unique(nearest)) == len(nearest):
+            return rate
+    raise LiftError(f"{clip.clip_id}: its frames come so unevenly that {RATES[-1]:g} per second cannot be had; re-encode it at a constant rate")
+
+
+def _watch(clip: Clip, network: Any, fps: float, start_s: float, end_s: float | None) -> Watched:
+    """The one pass over the frames."""
+    from cv2 import INTER_AREA, resize
+
+    from builder.lifters.monocular.camera import Background
+    from builder.lifters.monocular.people import Follower
+
+    follower = Follower(network, fps)
+    background: Any = None
+    numbers: list[int] = []
+    size = (0, 0)
+
+    def thumbnails() -> Iterator[Frame]:
+        nonlocal background, size
+        assert clip.video is not None
+        for frame in read_frames(clip.video, fps, start_s, end_s, LONGEST_SIDE):
+            if numbers and frame.index <= numbers[-1]:
+                continue
+            numbers.append(frame.index)
+            height, width = frame.image.shape[:2]
+            if background is None:
+                background, size = Background(width, height), (width, height)
+            background.add(frame.image, frame.time_s, follower.step(frame.image))
+            scale = CUT_SIDE / max(width, height)
+            yield Frame(frame.index, frame.time_s, resize(frame.image, (round(width * scale), round(height * scale)), interpolation=INTER_AREA))
+
+    cuts = shot_cuts(thumbnails())
+    if cuts:
+        where = ", ".join(f"{t:.1f}" for t in cuts[:3])
+        raise LiftError(f"{clip.clip_id}: a montage, with {len(cuts)} cut(s) between shots, first at {where} s; pass one shot per clip")
+    return Watched(fps, np.array(numbers, dtype=np.int64), *size, follower.people(), background)
+
+
+def _focal(clip: Clip, focal: float | None, scale: float) -> tuple[float | None, str]:
+    """The focal length in pixels of the processed frames where it is known, and by whom; `scale` of these to the video's own."""
+    told = clip.meta.get("focal_px")
+    if focal is not None:
+        return focal * scale, "user"
+    return (float(told) * scale, "metadata") if told else (None, "default")
+
+
+def _tracks(clip: Clip, known: Scan, seen: Watched, camera: Any, height_m: float | None) -> list[Track]:
+    from builder.lifters.monocular.heading import facing
+    from builder.lifters.monocular.people import referents
+    from builder.lifters.monocular.root import placed, steadied
+    from builder.lifters.monocular.verdict import measured, verdict
+
+    n = len(seen.frame_ids)
+    roots, joints, misses = zip(*(placed(f.person, camera.focal_px, seen.width, seen.height, height_m) for f in seen.people), strict=True)
+    weights = [np.where(f.person.seen, np.nan_to_num(f.person.score), 0.0) for f in seen.people]
+    roots = [steadied(root, camera.rotation, weight, seen.fps) for root, weight in zip(roots, weights, strict=True)]
+    to_world, scale, reasons = _upright(camera, joints, weights)
+    camera_to_world = np.tile(np.eye(4), (n, 1, 1))
+    camera_to_world[:, :3, :3] = to_world @ camera.rotation
+    camera_to_world[:, :3, 3] = scale * camera.centre @ to_world.T
+    matrix = np.array([[camera.focal_px, 0, seen.width / 2], [0, camera.focal_px, seen.height / 2], [0, 0, 1]])
+    names = referents([f.colours for f in seen.people], [f.person for f in seen.people], seen.width)
+    described = {
+        "fps": known.info.fps,
+        "width": known.info.width,
+        "height": known.info.height,
+        "camera": "static" if camera.mode == "static" else "moving",
+        "start_frame": int(seen.frame_ids[0]),
+        "end_frame": int(seen.frame_ids[-1]) + 1,
+        "num_frames": int(seen.frame_ids[-1] - seen.frame_ids[0]) + 1,
+    }
+    tracks = []
+    for k, (followed, root_cam, weight) in enumerate(zip(seen.people, roots, weights, strict=True)):
+        person = followed.person
+        body = joints[k] - joints[k][:, [23, 24]].mean(axis=1, keepdims=True) + root_cam[:, None]
+        body_m = np.einsum("nij,nkj->nki", camera_to_world[:, :3, :3], body) + camera_to_world[:, None, :3, 3]
+        root_m = np.einsum("nij,nj->ni", camera_to_world[:, :3, :3], root_cam) + camera_to_world[:, :3, 3]
+        way = facing(body_m, person.visibility, root_m, weight, seen.fps)
+        at = np.flatnonzero(person.seen)
+        share = float(way.flipped[at].mean())
+        measures = measured(person, root_m, misses[k], seen.fps, seen.width, seen.height, share, way.confidence, way.jitter_deg)
+        word, why = verdict(measures, (*camera.reasons, *reasons))
+        cut = slice(at[0], at[-1] + 1)
+        tracks.append(
+            Track(
+                clip_id=clip.clip_id,
+                person_id=str(k),
+                fps=seen.fps,
+                valid=person.seen[cut],
+                body_to_world=way.body_to_world[cut],
+                position_m=(root_m + PELVIS_UP_M * way.body_to_world[:, :, 1])[cut],
+                frame_ids=seen.frame_ids[cut],
+                root_kind="pelvis_approx",
+                joints_m=body_m[cut],
+                camera_to_world=camera_to_world[cut],
+                lifter="monocular",
+                referent=names[k],
+                provenance={
+                    "verdict": word,
+                    "reasons": list(why),
+                    "focal_px": camera.focal_px * max(known.info.width, known.info.height) / max(seen.width, seen.height),
+                    "focal_source": camera.focal_source,
+                    "camera_mode": camera.mode,
+                    **{name: round(value, 4) for name, value in measures.items()},
+                    "clip": described,
+                },
+                extra={
+                    "confidence": person.score[cut],
+                    "landmarks_px": person.landmarks_px[cut],
+                    "visibility": person.visibility[cut],
+                    "camera_matrix": matrix,
+                },
+            )
+        )
+    return tracks
+
+
+def _upright(camera: Any, joints: Any, weights: Any) -> tuple[Floats, float, tuple[str, ...]]:
+    """PROVISIONAL until ground.py is there: +Y-up from the bodies' axis."""
+    ups = []
+    for body, weight in zip(joints, weights, strict=True):
+        at = weight > 0
+        axis = body[at][:, [11, 12]].mean(axis=1) - body[at][:, [27, 28]].mean(axis=1)
+        axis = np.einsum("nij,nj->ni", camera.rotation[at], axis)
+        ups.append(axis / np.linalg.norm(axis, axis=1, keepdims=True))
+    up = np.median(np.concatenate(ups), axis=0)
+    up /= np.linalg.norm(up)
+    forward = np.array([0, 0, 1.0]) - up[2] * up
+    forward /= np.linalg.norm(forward)
+    return np.stack([np.cross(up, forward), up, forward]), 1.0, ()

@@ -1,0 +1,133 @@
+"""Which way a person faces and leans, from landmarks in a +Y-up world.
+
+The network now and then takes a back for a front and swaps left and right.  A turn of 180 degrees within a frame or two is no turn,
+so the facing is the cheapest path through {as seen, turned about}; the face and the direction of travel say only which of two
+consistent paths it is, and travel very quietly, for people do walk backwards and sideways.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import median_filter
+
+from builder.geometry import yaw_matrix
+from builder.lifters.monocular.root import smoothed
+from builder.types import Bools, Floats
+
+NOSE, EARS, EYES = 0, (7, 8), (2, 5)
+SHOULDERS, HIPS = (11, 12), (23, 24)
+
+STEP_DEG, STEP_MAX = 12.0, 8.0  # a change of facing between frames costs 1 per STEP_DEG, at most STEP_MAX (at 30 frames per second)
+TRUST = 0.12  # for a frame turned about against a pose that is sure of its face
+TRAVEL = 0.03  # for a frame that faces against the direction of travel at walking speed
+WALKING = 0.5, 1.3  # m/s at which travel begins to speak, and speaks fully
+YAW_S, LEAN_S = 0.12, 0.12
+SPIKE_S = 0.17  # the median that takes out single wild frames
+FLAT_MIN_M = 0.06  # horizontal left-right extent under which the facing is not seen (a person lying on the side)
+
+
+class Facing(NamedTuple):
+    """body_to_world (n, 3, 3); flipped (n,) where the landmarks' left and right were taken to be swapped; confidence 0-1, how much
+    speaks for this facing rather than its opposite; jitter_deg, the median change that smoothing made."""
+
+    body_to_world: Floats
+    flipped: Bools
+    confidence: float
+    jitter_deg: float
+
+
+def facing(joints_m: Floats, visibility: Floats, root_m: Floats, weight: Floats, fps: float) -> Facing:
+    """The facing and lean of the pelvis over n frames.
+
+    joints_m (n, 33, 3) and root_m (n, 3) in a +Y-up world, metres; visibility (n, 33); weight (n,) 0 where the person is not seen.
+    """
+    seen = np.flatnonzero(weight > 0)
+    up = trunk_up(joints_m)
+    up_seen = _without_spikes(up[seen], fps)
+    up = np.zeros((len(weight), 3))
+    up[seen] = up_seen
+    up = smoothed(up, weight, LEAN_S * fps)
+    up /= np.linalg.norm(up, axis=1, keepdims=True)
+    tilt = tilting(up)
+    left = np.einsum("nji,nj->ni", tilt, left_axis(joints_m))  # as it would be upright
+    yaw = np.degrees(np.arctan2(-left[:, 2], left[:, 0]))
+    flipped = np.zeros(len(weight), dtype=bool)
+    against = face_against(joints_m, visibility)[seen], travel_against(yaw, root_m, weight, fps)[seen]
+    gaps = np.diff(seen, prepend=seen[0] - 1) * 30.0 / fps
+    flipped[seen], confidence = unflipped(yaw[seen], TRUST + against[0], against[1], gaps)
+    turned = np.unwrap(yaw[seen] + 180.0 * flipped[seen], period=360.0)
+    steady = np.zeros((len(weight), 1))
+    steady[seen, 0] = _without_spikes(turned[:, None], fps)[:, 0]
+    extent = np.hypot(left[:, 0], left[:, 2])
+    sure = np.where(weight > 0, weight * np.clip(extent / FLAT_MIN_M, 0.02, None), 0.0)
+    heading = smoothed(steady, sure, YAW_S * fps)[:, 0]
+    jitter = float(np.median(np.abs(heading[seen] - turned)))
+    return Facing(tilt @ yaw_matrix(heading), flipped, confidence, jitter)
+
+
+def left_axis(joints_m: Floats) -> Floats:
+    """The person's left (n, 3), not normalised: hips and shoulders together, whose errors differ."""
+    return np.asarray((joints_m[:, HIPS[0]] - joints_m[:, HIPS[1]] + joints_m[:, SHOULDERS[0]] - joints_m[:, SHOULDERS[1]]) / 2)
+
+
+def trunk_up(joints_m: Floats) -> Floats:
+    """Unit vectors (n, 3) from the middle of the hips to that of the shoulders."""
+    trunk = joints_m[:, list(SHOULDERS)].mean(axis=1) - joints_m[:, list(HIPS)].mean(axis=1)
+    return np.asarray(trunk / np.maximum(np.linalg.norm(trunk, axis=1, keepdims=True), 1e-9))
+
+
+def tilting(up: Floats) -> Floats:
+    """Rotations (n, 3, 3) that take +Y to the unit vectors `up` (n, 3) the shortest way."""
+    x, y, z = np.moveaxis(up, -1, 0)
+    k = 1 / np.maximum(1 + y, 1e-6)
+    rows = [[1 - k * x * x, x, -k * x * z], [-x, y, -z], [-k * x * z, z, 1 - k * z * z]]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def face_against(joints_m: Floats, visibility: Floats) -> Floats:
+    """What the face says (n,) against turning the pose about: positive when nose and eyes are seen before the ears."""
+    return np.zeros(len(joints_m))
+
+
+def travel_against(yaw: Floats, root_m: Floats, weight: Floats, fps: float) -> Floats:
+    """What travel says (n,) against turning the pose about: positive when the person goes where the pose faces."""
+    floor = smoothed(root_m[:, [0, 2]], weight, 0.2 * fps)
+    velocity = np.gradient(floor, axis=0) * fps
+    speed = np.hypot(*velocity.T)
+    along = np.cos(np.radians(yaw) - np.arctan2(velocity[:, 0], velocity[:, 1]))
+    return np.asarray(TRAVEL * along * np.clip((speed - WALKING[0]) / (WALKING[1] - WALKING[0]), 0.0, 1.0))
+
+
+def unflipped(yaw: Floats, trust: Floats, travel: Floats, gaps: Floats) -> tuple[Bools, float]:
+    """Which frames (n,) to turn about, and how sure that is (0-1, 0.5 at evidence that is worth one flip).
+
+    `trust` and `travel` (n,) are the costs of turning a frame about; `gaps` (n,) frames since the one before.
+    """
+    n = len(yaw)
+    change = np.abs((np.diff(yaw) + 180.0) % 360.0 - 180.0)
+    same = np.minimum(change / STEP_DEG / gaps[1:], STEP_MAX)
+    other = np.minimum((180.0 - change) / STEP_DEG / gaps[1:], STEP_MAX)
+    turning = trust + travel
+    cost = np.array([0.0, turning[0]])
+    came = np.zeros((n, 2), dtype=int)
+    for k in range(1, n):
+        step = np.array([[same[k - 1], other[k - 1]], [other[k - 1], same[k - 1]]])
+        ways = cost[:, None] + step
+        came[k] = ways.argmin(axis=0)
+        cost = ways.min(axis=0) + [0.0, turning[k]]
+    state = np.zeros(n, dtype=bool)
+    now = int(cost.argmin())
+    for k in range(n - 1, -1, -1):
+        state[k] = bool(now)
+        now = int(came[k, now])
+    # The opposite path has the same steps, so only the evidence of the frames tells the two apart.
+    margin = float((np.where(state, -turning, turning)).sum())
+    return state, float(np.clip(margin / (margin + STEP_MAX), 0.0, 1.0)) if margin > 0 else 0.0
+
+
+def _without_spikes(values: Floats, fps: float) -> Floats:
+    """Values (n, c) with single wild frames replaced by the median about them."""
+    width = 2 * round(SPIKE_S * fps / 2) + 1
+    return np.asarray(median_filter(values, size=(width, 1), mode="nearest"))
