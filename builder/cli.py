@@ -134,13 +134,9 @@ def run_build(args: argparse.Namespace) -> int:
         raise BuildError("--rank and --world-size belong together: expected both or neither")
     if args.rank is not None and not 0 <= args.rank < args.world_size:
         raise BuildError(f"--rank: expected 0 to {args.world_size - 1} for --world-size {args.world_size}, got {args.rank}")
-    for name, least in (("workers", 1), ("limit", 1), ("seed", 0)):
-        value = getattr(args, name)
-        if value is not None and value < least:
-            raise BuildError(f"--{name}: expected {least} or more, got {value}")
+    at_least(args, workers=1, limit=1, seed=0)
     changes = {} if args.seed is None else {"seed": args.seed}
-    sources = tuple((name, root or None) for name, _, root in (s.partition("=") for s in args.source or ["sample"]))
-    plan = pipeline.Plan(sources, args.lifter, recipe.load(args.recipe, **changes), args.work, args.limit, options_of(args))
+    plan = pipeline.Plan(sources_of(args), args.lifter, recipe.load(args.recipe, **changes), args.work, args.limit, options_of(args))
     export.check_target(args.out)
     clips = pipeline.clips_of(plan)
     for lifter in sorted({lifting.lifter_of(clip, plan.lifter) for clip in clips} - {lifting.TRUTH}):
@@ -204,10 +200,43 @@ def run_lift(args: argparse.Namespace) -> int:
 
 
 def run_validate(args: argparse.Namespace) -> int:
-    """Compare a lifter with the truth of a source."""
-    from builder.validate.run import run
+    """Compare a lifter with the truth of a source: a table, validation.json and validation.html."""
+    from builder import lifting, pipeline, store
+    from builder.validation import fit, page, run
+    from builder.validation import summary as numbers
 
-    return run(args)
+    at_least(args, workers=1, limit=1)
+    plan = pipeline.Plan(sources_of(args), args.lifter, recipe.load(args.recipe), args.work, args.limit, options_of(args))
+    store.need_folder(args.out)
+    clips = pipeline.clips_of(plan)
+    if args.lifter != lifting.TRUTH:
+        lifting.load(args.lifter, plan.options)
+    with bar("validating", len(clips), args.quiet) as progress:
+        records = run.validate(plan, args.workers, progress)
+    found = numbers.summary(records, plan.recipe, args.lifter)
+    store.write_atomic(args.out / "validation.json", (json.dumps(found, indent=1) + "\n").encode())
+    pairs = run.pairs(plan, page.worth_showing(records))
+    store.write_atomic(args.out / "validation.html", page.page(found, records, pairs, plan.recipe).encode())
+    print(numbers.table(found))
+    if args.fit:
+        sizes = fit.fitted([p["perturbations"] for r in records for p in r["people"]], plan.recipe)
+        print(f"\nwhat these errors call for:\n{fit.toml(sizes)}")
+    if not args.quiet:
+        print(f"pictures: {args.out / 'validation.html'}", file=sys.stderr)
+    return 0
+
+
+def sources_of(args: argparse.Namespace) -> tuple[tuple[str, str | None], ...]:
+    """(name, root) of every --source, the sample when none is given."""
+    return tuple((name, root or None) for name, _, root in (s.partition("=") for s in args.source or ["sample"]))
+
+
+def at_least(args: argparse.Namespace, **bounds: int) -> None:
+    """Raise BuildError for a number that is given and lower than its bound."""
+    for name, least in bounds.items():
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise BuildError(f"--{name}: expected {least} or more, got {value}")
 
 
 def summary(info: Mapping[str, Any], out: Path, say: Callable[[str], None]) -> None:

@@ -90,9 +90,9 @@ def lifted(clip: Clip, lifter: str, options: Mapping[str, str], work: Path) -> l
 
 
 def seen(clip: Clip, work: Path) -> Clip:
-    """The clip with a video: its own, or one that its source films into the work folder."""
+    """The clip with a video: its own, or one that its source films into the work folder if it has a picture (a width) to be filmed."""
     source = plugins.load("sources", clip.source)
-    if clip.video is not None or not hasattr(source, "film"):
+    if clip.video is not None or not clip.width or not hasattr(source, "film"):
         return clip
     filmed: Clip = source.film(clip, work / VIDEOS / code_digest(f"sources/{clip.source}", *MAKES))
     return filmed

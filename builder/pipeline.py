@@ -6,16 +6,8 @@ artefact is never made again.  What was lifted from video is kept apart (`liftin
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +17,7 @@ from builder import lifting, plugins, selection, store
 from builder.geometry import crop, fill_invalid, upright
 from builder.recipe import Recipe
 from builder.types import BuildError, Clip, HumanMoveError, Question, SetupError, Track, TrackError
+from builder.workers import Progress, run_all
 
 STAGE = "questions"
 ASKING = ("choices", "families", "geometry", "motion", "pipeline", "quantities", "questions", "robustness", "selection", "store", "types")
@@ -53,9 +46,6 @@ class Job:
     work: Path
 
 
-Progress = Callable[[int, int, str], None]
-
-
 def clips_of(plan: Plan) -> list[Clip]:
     """Every clip of every source, sorted by id, each once.  Raises SourceError, PluginError, BuildError."""
     found: dict[str, Clip] = {}
@@ -81,45 +71,7 @@ def _job(clip: Clip, plan: Plan) -> Job:
 def process(clips: Sequence[Clip], plan: Plan, workers: int, progress: Progress) -> None:
     """Make the artefact of every clip that has no fresh one.  A clip that fails leaves a record of why, and others go on."""
     jobs = [_job(clip, plan) for clip in clips]
-    if workers <= 1 or len(jobs) < 2:
-        for done, job in enumerate(jobs, 1):
-            run(job)
-            progress(done, len(jobs), job.clip.clip_id)
-        return
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_watch_parent, initargs=(os.getpid(),))
-    try:
-        with _interrupts_left_to_us():
-            results = pool.map(run, jobs, chunksize=2)
-        for done, (job, _) in enumerate(zip(jobs, results, strict=True), 1):
-            progress(done, len(jobs), job.clip.clip_id)
-    except BrokenProcessPool:
-        raise BuildError("a worker process died, perhaps for want of memory; what is finished is kept: try fewer --workers") from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_left_to_us() -> Iterator[None]:
-    """Worker processes started inside ignore Ctrl-C for good: a clip in hand is finished and this process says what happened."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _watch_parent(parent: int) -> None:
-    """In a worker: leave as soon as the process that wants the results is gone, however it died."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    run_all(run, jobs, [job.clip.clip_id for job in jobs], workers, progress)
 
 
 def run(job: Job) -> None:
@@ -169,12 +121,13 @@ def _tracks(job: Job) -> Iterator[tuple[Clip, Track, str | None]]:
             yield clip, track, f"{who}the lifted track is not to be trusted: {'; '.join(track.provenance.get('reasons', ()))}"
             continue
         try:
-            yield *_trimmed(clip, track, job.recipe), None
+            yield *trimmed(clip, track, job.recipe), None
         except TrackError as error:
             yield clip, track, f"{who}{error}"
 
 
-def _trimmed(clip: Clip, track: Track, recipe: Recipe) -> tuple[Clip, Track]:
+def trimmed(clip: Clip, track: Track, recipe: Recipe) -> tuple[Clip, Track]:
+    """Clip and track cut to where the person is there, gaps filled.  Raises TrackError when nothing can be asked about the person."""
     first = int(track.valid.argmax())
     track = crop(track, first, track.num_frames)
     if track.num_frames < 2 or track.valid.mean() < recipe.questions.min_visible:

@@ -207,7 +207,7 @@ def test_a_source_that_can_film_is_asked_to(tmp_path: Path, monkeypatch: pytest.
         def film(clip: Clip, folder: Path) -> Clip:
             return replace(clip, video=folder / "made.mp4")
 
-    clip = Clip("s/1", "s", "1", 30.0, 0, 10, 10, "1", "open")
+    clip = Clip("s/1", "s", "1", 30.0, 0, 10, 10, "1", "open", width=64, height=48)
     monkeypatch.setattr(lifting.plugins, "load", lambda package, name, needs=(): Source)
     filmed = lifting.seen(clip, tmp_path)
     assert filmed.video is not None

@@ -5,10 +5,11 @@ Camera axes are OpenCV's (x right, y down, z forward); pixels count from the pic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial.transform import Rotation
 
 from builder.performer.actions import smooth
 from builder.performer.stage import generator
@@ -20,12 +21,14 @@ PORTRAIT_SHARE = {"static": 0.0, "panning": 0.15, "handheld": 0.2, "following": 
 FOCAL = (0.75, 1.05)  # of the longest side
 HEIGHT_M = (1.0, 2.2)
 DISTANCES_M = {"static": (2.8, 9.0), "panning": (3.0, 8.0), "handheld": (3.0, 8.0), "following": (3.0, 6.0)}
+FARTHER = (1.0, 1.5)  # than the nearest distance, for variety
 WALK_M = {"static": (0.0, 0.0), "panning": (0.0, 0.0), "handheld": (1.8, 3.5), "following": (0.8, 2.0)}  # along an arc about the person
 AIM_S = {"panning": 0.25, "handheld": 0.35, "following": 0.3}
 SHAKE = {"handheld": (0.014, 0.45), "following": (0.008, 0.25)}  # metres and degrees, standard deviation
 MARGIN = 0.025  # of the picture's sides that the body keeps away from
 IN_VIEW = 0.985  # of the frames
 NEAREST_M, WANTED_PX = 2.4, 200.0
+CLOSEUP_M = 1.0
 TRIES = 8
 CROWN_M, SOLE_M = 0.22, 0.05  # above the head's joint, below the ball of the foot
 
@@ -64,12 +67,21 @@ def plan_shot(joints_m: Floats, fps: float, kind: str, *identity: object) -> Sho
     return best[1]
 
 
+def closeup(shot: Shot, joints_m: Floats) -> Shot:
+    """The same shot from so near that only head and shoulders are seen."""
+    head = joints_m[:, 15]
+    towards = shot.camera_to_world[:, :3, 3] - head
+    towards[:, 1] = 0.0
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    return replace(shot, camera_to_world=_look(head + CLOSEUP_M * towards, head - [0.0, 0.05, 0.0], np.zeros_like(head)))
+
+
 def outline(joints_m: Floats) -> Floats:
-    """Points (T, 26, 3) that hold the whole body: its joints, crown and soles."""
+    """Points (T, 27, 3) that hold the whole body: its joints, crown and soles."""
     up = joints_m[:, 15] - joints_m[:, 12]
     crown = joints_m[:, 15] + CROWN_M * up / np.linalg.norm(up, axis=1, keepdims=True)
     soles = joints_m[:, [7, 8, 10, 11]] - [0.0, SOLE_M, 0.0]
-    return np.concatenate([joints_m, crown[:, None], soles[:, 1:]], axis=1)
+    return np.concatenate([joints_m, crown[:, None], soles], axis=1)
 
 
 def project(shot: Shot, points_m: Floats) -> tuple[Floats, Floats]:
@@ -87,7 +99,7 @@ def framing(shot: Shot, joints_m: Floats) -> tuple[Bools, Floats]:
     size = np.array([shot.width, shot.height])
     edge = MARGIN * size
     inside = ((pixels > edge) & (pixels < size - edge)).all(axis=(1, 2)) & (depth > 0.5).all(axis=1)
-    return inside, pixels[..., 1].max(axis=1) - pixels[..., 1].min(axis=1)
+    return np.asarray(inside), pixels[..., 1].max(axis=1) - pixels[..., 1].min(axis=1)
 
 
 def _framed(rng: np.random.Generator, joints_m: Floats, fps: float, kind: str, width: int, height: int) -> Shot:
@@ -104,12 +116,14 @@ def _framed(rng: np.random.Generator, joints_m: Floats, fps: float, kind: str, w
     share = seconds / max(seconds[-1], 1e-6)
     gone = 0.75 * share + 0.25 * smooth(share) + 0.04 * (np.sin(2 * np.pi * seconds / 3.7 + wave) - np.sin(wave))
     aim = np.repeat(centre[None], len(pelvis), axis=0)
+    about = aim
     if kind in AIM_S:
         aim = gaussian_filter1d(pelvis, AIM_S[kind] * fps, axis=0, mode="nearest")
-    about = gaussian_filter1d(pelvis, 0.6 * fps, axis=0, mode="nearest") if kind == "following" else np.repeat(centre[None], len(pelvis), axis=0)
-    aim[:, 1] = middle + 0.5 * (aim[:, 1] - np.median(aim[:, 1])) if kind in AIM_S else middle
+    if kind == "following":
+        about = gaussian_filter1d(pelvis, 0.6 * fps, axis=0, mode="nearest")
+    aim[:, 1] = middle + 0.5 * (aim[:, 1] - np.median(aim[:, 1]))
     near, far = DISTANCES_M[kind]
-    for distance in np.arange(near, far + 0.01, 0.2):
+    for distance in np.arange(near * rng.uniform(*FARTHER), far + 0.01, 0.2):
         angle = azimuth + way * walk / distance * gone
         reach = distance * (1 + dolly * gone * (kind in SHAKE))
         origin = np.stack([about[:, 0] + reach * np.sin(angle), np.full(len(gone), above), about[:, 2] + reach * np.cos(angle)], axis=1)
@@ -131,15 +145,11 @@ def _look(origin: Floats, aim: Floats, wobble_deg: Floats) -> Floats:
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right, axis=1, keepdims=True)
     poses = np.repeat(np.eye(4)[None], len(origin), axis=0)
-    poses[:, :3, :3] = np.stack([right, np.cross(forward, right), forward], axis=2) @ _small_rotations(wobble_deg)
+    poses[:, :3, :3] = (
+        np.stack([right, np.cross(forward, right), forward], axis=2) @ Rotation.from_rotvec(wobble_deg, degrees=True).as_matrix()
+    )
     poses[:, :3, 3] = origin
     return poses
-
-
-def _small_rotations(degrees: Floats) -> Floats:
-    from scipy.spatial.transform import Rotation
-
-    return np.asarray(Rotation.from_rotvec(degrees, degrees=True).as_matrix())
 
 
 def _shake(rng: np.random.Generator, frames: int, fps: float, metres: float, degrees: float) -> Floats:

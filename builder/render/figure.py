@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from builder.performer.stage import generator
 from builder.render.body import Body
 from builder.render.skeleton import INDEX, REST_M, local_rotations
-from builder.types import Floats, VideoError
+from builder.render.tailor import Skin, limbs, shirt, trousers
+from builder.render.tailor import skin as skin_of
+from builder.types import Floats, SetupError
 
 SKINS = ((0.93, 0.76, 0.65), (0.86, 0.66, 0.52), (0.74, 0.53, 0.39), (0.55, 0.37, 0.26), (0.40, 0.26, 0.19))
 HAIRS = ((0.08, 0.06, 0.05), (0.20, 0.12, 0.07), (0.36, 0.22, 0.10), (0.62, 0.46, 0.22), (0.45, 0.16, 0.07), (0.42, 0.41, 0.40))
@@ -32,11 +34,11 @@ class Mesh:
 
 
 def mannequin() -> Any:
-    """The body model of mannequin-x.  Raises VideoError with what to install when it is missing."""
+    """The body model of mannequin-x.  Raises SetupError with what to install when it is missing."""
     try:
-        from mannequin import Mannequin
+        from mannequin import Mannequin  # type: ignore[import-untyped]
     except ImportError as error:
-        raise VideoError(f"cannot draw a person: {error}; install it with: pip install 'humanmovevqa[render]'") from None
+        raise SetupError(f"cannot draw a person: {error}; install it with: pip install 'humanmovevqa[render]'") from None
     return Mannequin("wooden")
 
 
@@ -60,33 +62,49 @@ def dressed(model: Any, *identity: object) -> Mesh:
     rng = generator("figure", *identity)
     skin, hair = (np.array(choices[int(rng.integers(len(choices)))]) for choices in (SKINS, HAIRS))
     hue = rng.random()
-    shirt = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.35, 0.85), rng.uniform(0.5, 0.95)))
-    trousers = np.array(colorsys.hsv_to_rgb((hue + rng.uniform(0.3, 0.7)) % 1, rng.uniform(0.15, 0.5), rng.uniform(0.18, 0.45)))
-    shoes = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.5), rng.choice([0.15, 0.9])))
-    long_sleeves, long_hair = rng.random() < 0.5, rng.random() < 0.5
-    body = _body(model, skin, shirt, trousers, shoes, long_sleeves)
-    return _joined([body, *_head(body, skin, hair, long_hair)])
+    top = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.35, 0.85), rng.uniform(0.5, 0.95)))
+    trouser = np.array(colorsys.hsv_to_rgb((hue + rng.uniform(0.3, 0.7)) % 1, rng.uniform(0.15, 0.5), rng.uniform(0.18, 0.45)))
+    shoe = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.5), rng.choice([0.15, 0.9])))
+    long_sleeves, long_hair, girth = rng.random() < 0.5, rng.random() < 0.5, rng.uniform(0.92, 1.12)
+    doll = _doll(model)
+    cloth = [
+        _worn(skin_of(limbs()), skin),
+        _worn(skin_of(trousers(girth)), trouser),
+        _worn(skin_of(shirt(girth, bool(long_sleeves))), top),
+    ]
+    bare = {HEAD: skin, **{joint: skin for joint in range(INDEX["left_wrist"], len(model.joint_names))}}
+    bare |= {INDEX[f"{side}_{part}"]: shoe for side in ("left", "right") for part in ("ankle", "foot")}
+    return _joined([*cloth, _kept(doll, bare), *_head(doll, skin, hair, bool(long_hair))])
 
 
-def _body(model: Any, skin: Floats, shirt: Floats, trousers: Floats, shoes: Floats, long_sleeves: bool) -> Mesh:
-    """The body's surface, coloured by the part that moves each vertex."""
-    vertices = np.asarray(model.vertices(model.rest_pose()), dtype=np.float64)
-    joints, weights, faces = model._skin_joint_indices, model._skin_weights, np.asarray(model.faces)
-    main = joints[np.arange(len(joints)), weights.argmax(axis=1)]
-    x, y, z = vertices.T
-    colours = np.tile(skin, (len(vertices), 1))
-    legs = np.isin(main, [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("hip", "knee")])
-    feet = np.isin(main, [INDEX[f"{side}_{part}"] for side in ("left", "right") for part in ("ankle", "foot")])
-    trunk = np.isin(main, [INDEX[part] for part in ("pelvis", "spine1", "spine2", "spine3", "left_collar", "right_collar")])
-    arms = np.isin(main, [INDEX[f"{side}_shoulder"] for side in ("left", "right")])
-    lower_arms = np.isin(main, [INDEX[f"{side}_elbow"] for side in ("left", "right")])
-    colours[trunk & (y < 0.10)] = shirt
-    colours[arms & ((np.abs(x) < 0.36) | long_sleeves)] = shirt
-    if long_sleeves:
-        colours[lower_arms] = shirt
-    colours[legs | (trunk & (y < REST_M[0, 1] + 0.05))] = trousers
-    colours[feet] = shoes
-    return Mesh(*(np.asarray(a, dtype=np.float32) for a in (vertices, _normals(vertices, faces), colours, joints, weights)), faces.astype(np.int32))
+def _doll(model: Any) -> Mesh:
+    """mannequin-x's own surface."""
+    vertices, faces = np.asarray(model.vertices(model.rest_pose()), dtype=np.float64), np.asarray(model.faces)
+    return _mesh(vertices, faces, np.ones(3), model._skin_joint_indices, model._skin_weights)
+
+
+def _mesh(
+    vertices: Floats, faces: NDArray[Any], colours: Floats, joints: NDArray[Any], weights: NDArray[Any], normals: Floats | None = None
+) -> Mesh:
+    """A mesh of any arrays; one colour (3,) will do for all, and normals follow from the faces when none are given."""
+    normals = _normals(vertices, faces) if normals is None else normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    colours = np.broadcast_to(colours, vertices.shape)
+    single = [np.asarray(a, dtype=np.float32) for a in (vertices, normals, colours, joints, weights)]
+    return Mesh(single[0], single[1], single[2], single[3], single[4], np.asarray(faces, dtype=np.int32))
+
+
+def _kept(doll: Mesh, colours: dict[int, Floats]) -> Mesh:
+    """The parts of the doll that the given joints move, each in its colour: head, hands and feet."""
+    main = doll.joints[np.arange(len(doll.joints)), doll.weights.argmax(axis=1)].astype(int)
+    kept = np.isin(main, list(colours))
+    number = np.cumsum(kept) - 1
+    faces = doll.faces[kept[doll.faces].all(axis=1)]
+    tint = np.array([colours[joint] for joint in main[kept]], dtype=np.float32)
+    return Mesh(doll.vertices[kept], doll.normals[kept], tint, doll.joints[kept], doll.weights[kept], number[faces].astype(np.int32))
+
+
+def _worn(skin: Skin, colour: Floats) -> Mesh:
+    return _mesh(skin.vertices, skin.faces, colour, skin.joints, skin.weights)
 
 
 def _head(body: Mesh, skin: Floats, hair: Floats, long_hair: bool) -> list[Mesh]:
@@ -104,11 +122,11 @@ def _head(body: Mesh, skin: Floats, hair: Floats, long_hair: bool) -> list[Mesh]
         front = near[near[:, 2] > middle[2]]
         return np.array([x, y, np.quantile(front[:, 2], 0.8) + proud])
 
-    lips, dark, white = skin * [0.75, 0.42, 0.42], np.array([0.08, 0.06, 0.05]), np.array([0.95, 0.95, 0.93])
+    lips, dark, white = skin * np.array([0.75, 0.42, 0.42]), np.array([0.08, 0.06, 0.05]), np.array([0.95, 0.95, 0.93])
     parts = [_ball(at(0, 0.43, 0.004), (0.016, 0.024, 0.022), skin * 0.93), _ball(at(0, 0.24, -0.004), (0.027, 0.008, 0.010), lips)]
     for side in (-1.0, 1.0):
         eye = at(side * 0.42, 0.56, -0.006)
-        parts += [_ball(eye, (0.017, 0.010, 0.012), white), _ball(eye + [0, 0, 0.007], (0.0075, 0.0085, 0.007), dark)]
+        parts += [_ball(eye, (0.017, 0.010, 0.012), white), _ball(eye + np.array([0, 0, 0.007]), (0.0075, 0.0085, 0.007), dark)]
         parts += [_ball(at(side * 0.42, 0.66, -0.003), (0.023, 0.005, 0.009), hair * 0.8)]
         parts += [_ball([side * (wide / 2 + 0.002), low + 0.5 * tall, middle[2] - 0.01], (0.012, 0.030, 0.018), skin * 0.95)]
     inside = np.flatnonzero(ours)
@@ -138,10 +156,8 @@ def _ball(centre: Floats | list[float], radii: tuple[float, float, float], colou
 
 def _rigid(vertices: Floats, faces: NDArray[Any], colours: Floats, normals: Floats | None = None) -> Mesh:
     """A surface that moves with the head."""
-    normals = _normals(vertices, faces) if normals is None else normals / np.linalg.norm(normals, axis=1, keepdims=True)
-    joints = np.full((len(vertices), 4), HEAD, dtype=np.float32)
-    weights = np.tile(np.array([1, 0, 0, 0], dtype=np.float32), (len(vertices), 1))
-    return Mesh(*(np.asarray(a, dtype=np.float32) for a in (vertices, normals, colours, joints, weights)), np.asarray(faces, np.int32))
+    weights = np.tile([1.0, 0.0, 0.0, 0.0], (len(vertices), 1))
+    return _mesh(vertices, faces, colours, np.full((len(vertices), 4), HEAD), weights, normals)
 
 
 def _normals(vertices: Floats, faces: NDArray[Any]) -> Floats:
@@ -159,5 +175,5 @@ def _joined(meshes: list[Mesh]) -> Mesh:
     for mesh in meshes:
         faces.append(mesh.faces + start)
         start += len(mesh.vertices)
-    columns = [np.concatenate([getattr(m, name) for m in meshes]) for name in ("vertices", "normals", "colours", "joints", "weights")]
-    return Mesh(*columns, np.concatenate(faces).astype(np.int32))
+    joined = [np.concatenate([getattr(m, name) for m in meshes]) for name in ("vertices", "normals", "colours", "joints", "weights")]
+    return Mesh(joined[0], joined[1], joined[2], joined[3], joined[4], np.concatenate(faces).astype(np.int32))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builder.render.body import Body, body_of
-from builder.render.cameras import Shot, plan_shot
+from builder.render.cameras import Shot, closeup, plan_shot
 from builder.render.figure import dressed, mannequin, matrices
 from builder.render.painter import paint
 from builder.render.scene import build_scene
@@ -34,12 +34,12 @@ def truth(track: Track, clip: Clip) -> Track:
     return replace(track, joints_m=body.joints_m, camera_to_world=shot.camera_to_world, extra=extra)
 
 
-def film(track: Track, clip: Clip, to: Path, variant: str = "") -> None:
+def film(track: Track, clip: Clip, to: Path, variant: str = "", crf: float = CRF) -> None:
     """Write the film of a scripted track as mp4 at the track's rate; `variant` is one of VARIANTS.
 
-    Raises VideoError when there is nothing to draw or to encode with.
+    Raises SetupError when there is nothing to draw with, and VideoError when the film cannot be written.
     """
-    write_clip(to, images(track, clip, variant=variant), track.fps, CRF)
+    write_clip(to, images(track, clip, variant=variant), track.fps, crf)
 
 
 def images(track: Track, clip: Clip, frames: range | None = None, variant: str = "") -> Iterator[NDArray[np.uint8]]:
@@ -47,7 +47,9 @@ def images(track: Track, clip: Clip, frames: range | None = None, variant: str =
     if variant not in VARIANTS:
         raise VideoError(f"film of {clip.clip_id}: expected a variant of {VARIANTS}, got {variant!r}")
     body, shot = staged(track, clip)
+    if variant == "bust":
+        shot = closeup(shot, body.joints_m)
     model = mannequin()
     mesh = None if variant == "empty" else dressed(model, clip.clip_id)
-    scene = build_scene(body.joints_m[:, 0], shot.camera_to_world[:, :3, 3], clip.clip_id, tiled=variant == "tiled")
+    scene = build_scene(body.joints_m[:, 0], shot.camera_to_world[:, :3, 3], clip.clip_id, seats_m=body.seats_m, tiled=variant == "tiled")
     yield from paint(scene, mesh, matrices(model, body), shot, frames or range(track.num_frames))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from builder.render.cameras import Shot
 from builder.render.figure import Mesh
 from builder.render.scene import Scene
-from builder.types import Floats, VideoError
+from builder.types import Floats, SetupError
 
 SAMPLES, SHADOW_PX, SHADOW_M = 4, 384, 1.7
 NEAR_M, FAR_M = 0.2, 60.0
@@ -61,15 +61,15 @@ void main() { colour = vec4(1); }"""
 
 @contextmanager
 def _context() -> Iterator[Any]:
-    """A graphics context without a window.  Raises VideoError with what to install."""
+    """A graphics context without a window.  Raises SetupError with what to install."""
     try:
         import moderngl
     except ImportError as error:
-        raise VideoError(f"cannot draw: {error}; install it with: pip install 'humanmovevqa[render]'") from None
+        raise SetupError(f"cannot draw: {error}; install it with: pip install 'humanmovevqa[render]'") from None
     try:
-        context = moderngl.create_context(standalone=True, backend="egl")
+        context = moderngl.create_context(standalone=True, backend="egl")  # type: ignore[arg-type]  # its stub is wrong
     except Exception as error:  # glcontext raises plain Exception for a missing library and for a missing device
-        raise VideoError(f"cannot draw: no EGL ({error}); install it with: apt-get install libegl1 libgl1-mesa-dri") from None
+        raise SetupError(f"cannot draw: no EGL ({error}); install it with: apt-get install libegl1 libgl1-mesa-dri") from None
     try:
         yield context
     finally:
@@ -79,14 +79,12 @@ def _context() -> Iterator[Any]:
 def paint(scene: Scene, mesh: Mesh | None, moved: NDArray[np.float32], shot: Shot, frames: range) -> Iterator[NDArray[np.uint8]]:
     """Images (H, W, 3) of the frames of a shot, one at a time; `moved` (T, 54, 4, 4) moves the mesh.  Without a mesh nobody is there.
 
-    Raises VideoError when there is nothing to draw with.
+    Raises SetupError when there is nothing to draw with.
     """
     with _context() as ctx:
         size = (shot.width, shot.height)
         ctx.enable(ctx.DEPTH_TEST)
-        canvas = ctx.framebuffer(
-            [ctx.renderbuffer(size, 3, samples=SAMPLES)], ctx.depth_renderbuffer(size, samples=SAMPLES)
-        )
+        canvas = ctx.framebuffer([ctx.renderbuffer(size, 3, samples=SAMPLES)], ctx.depth_renderbuffer(size, samples=SAMPLES))
         plain = ctx.framebuffer([ctx.renderbuffer(size, 3)])
         mask_image = ctx.texture((SHADOW_PX, SHADOW_PX), 1)
         mask_image.repeat_x = mask_image.repeat_y = False
@@ -148,7 +146,9 @@ def _view(shot: Shot, frame: int) -> Floats:
     """World to clip space; upside down, so that the rows come out from the top."""
     k, (w, h) = shot.camera_matrix, (shot.width, shot.height)
     depth = (FAR_M + NEAR_M) / (FAR_M - NEAR_M), -2 * FAR_M * NEAR_M / (FAR_M - NEAR_M)
-    clip = np.array([[2 * k[0, 0] / w, 0, 2 * k[0, 2] / w - 1, 0], [0, 2 * k[1, 1] / h, 2 * k[1, 2] / h - 1, 0], [0, 0, *depth], [0, 0, 1, 0]])
+    clip = np.array(
+        [[2 * k[0, 0] / w, 0, 2 * k[0, 2] / w - 1, 0], [0, 2 * k[1, 1] / h, 2 * k[1, 2] / h - 1, 0], [0, 0, *depth], [0, 0, 1, 0]]
+    )
     return np.asarray(clip @ np.linalg.inv(shot.camera_to_world[frame]))
 
 

@@ -19,6 +19,7 @@ FLOOR_PX, WALL_PX = 2048, (1024, 4096)  # the walls share one picture: rows and 
 TILE_M = 1.0  # of the repeated texture
 CLEAR_M = 1.1  # things keep this far from the path and from the line of sight
 PROPS = (10, 16)
+STOOL_M = 0.36
 ATLAS_BANDS, PROP_CELLS = 4, 8
 
 
@@ -41,8 +42,11 @@ class Scene:
     shade: Floats
 
 
-def build_scene(path_m: Floats, camera_m: Floats, *identity: object, tiled: bool = False) -> Scene:
-    """The scene of this identity about a floor path (T, 3), with nothing between camera places (T, 3) and the path."""
+def build_scene(path_m: Floats, camera_m: Floats, *identity: object, seats_m: Floats, tiled: bool = False) -> Scene:
+    """The scene of this identity about a floor path (T, 3), with nothing between camera places (T, 3) and the path.
+
+    `seats_m` (S, 4) are stools: x, height, z and yaw in degrees.
+    """
     rng = generator("scene", *identity)
     indoor = rng.random() < 0.5
     both = np.concatenate([path_m, camera_m])[:, [0, 2]]
@@ -60,12 +64,20 @@ def build_scene(path_m: Floats, camera_m: Floats, *identity: object, tiled: bool
         atlas = np.tile(cell, (len(atlas) // 256, atlas.shape[1] // 256, 1))
     tall = rng.uniform(2.8, 3.6) if indoor else rng.uniform(2.0, 5.0)
     boxes = _walls(centre, half, tall) + _props(rng, centre, half, path_m, camera_m)
+    for x, height, z, yaw in seats_m:
+        boxes += _box(rng, np.array([x, 0.0, z]), np.array([STOOL_M, height, STOOL_M]), float(np.radians(yaw)))
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(40, 70))
     to_sun = np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
     sky = np.array([0.75, 0.74, 0.72]) if indoor else np.array([0.55, 0.70, 0.90]) * rng.uniform(0.8, 1.05)
     warm = np.array([1.0, rng.uniform(0.92, 1.0), rng.uniform(0.82, 1.0)])
     sun = (0.45 if indoor else 0.75) * warm
-    return Scene((_floor(centre, floor), Surface(np.concatenate(boxes), atlas)), to_sun, np.clip(sky, 0, 1), sun, np.full(3, 0.62 if indoor else 0.45))
+    return Scene(
+        (_floor(centre, floor), Surface(np.concatenate(boxes), atlas)),
+        to_sun,
+        np.clip(sky, 0, 1),
+        sun,
+        np.full(3, 0.62 if indoor else 0.45),
+    )
 
 
 def _colour(rng: np.random.Generator, saturation: float, value: tuple[float, float]) -> Floats:
@@ -79,7 +91,7 @@ def _noise(rng: np.random.Generator, rows: int, columns: int, cell: int) -> NDAr
     def steps(n: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         at = np.arange(n, dtype=np.float32) / cell
         whole = at.astype(np.intp)
-        return whole, at - whole
+        return whole, (at - whole).astype(np.float32)
 
     (i, a), (j, b) = steps(rows), steps(columns)
     wide = small[:, j] * (1 - b) + small[:, j + 1] * b
@@ -148,16 +160,16 @@ def _walls(centre: Floats, half: Floats, tall: float) -> list[NDArray[np.float32
     walls = []
     for band, (start, end) in enumerate(sides):
         along = np.array([end[0] - start[0], 0.0, end[1] - start[1]])
-        # the texture keeps square texels: 4 m of height take a band
-        u, v = min(np.linalg.norm(along) / 22.0, 1.0), min(tall / 5.5, 1.0)
+        # as many metres to a texel across as up
+        u, v = min(float(np.linalg.norm(along)) / 22.0, 1.0), min(tall / 5.5, 1.0)
         top = (band + 1 - v) / ATLAS_BANDS
-        walls.append(_quad(np.array([start[0], 0.0, start[1]]), along, np.array([0.0, tall, 0.0]), (0.0, top, float(u), (band + 1) / ATLAS_BANDS)))
+        walls.append(_quad(np.array([start[0], 0.0, start[1]]), along, np.array([0.0, tall, 0.0]), (0.0, top, u, (band + 1) / ATLAS_BANDS)))
     return walls
 
 
 def _props(rng: np.random.Generator, centre: Floats, half: Floats, path_m: Floats, camera_m: Floats) -> list[NDArray[np.float32]]:
     """Boxes and pillars in free places."""
-    out = []
+    out: list[NDArray[np.float32]] = []
     share = np.linspace(0, 1, 25)[:, None, None]
     sight = (camera_m[::5, [0, 2]] * (1 - share) + path_m[::5, [0, 2]] * share).reshape(-1, 2)
     for _ in range(int(rng.integers(*PROPS)) * 3):
@@ -167,11 +179,18 @@ def _props(rng: np.random.Generator, centre: Floats, half: Floats, path_m: Float
         place, turn = centre + rng.uniform(-1, 1, 2) * (half - 0.5), rng.uniform(0, np.pi / 2)
         if np.linalg.norm(sight - place, axis=1).min() < CLEAR_M + max(size[0], size[2]) * 0.7 or len(out) >= 5 * PROPS[1]:
             continue
-        c, s = np.cos(turn), np.sin(turn)
-        x, z, up = np.array([c, 0, -s]) * size[0], np.array([s, 0, c]) * size[2], np.array([0, size[1], 0])
-        low = np.array([place[0], 0.0, place[1]]) - (x + z) / 2
-        for corner, along, rise in ((low + z, x, up), (low + x, -x, up), (low, z, up), (low + x + z, -z, up), (low + up + z, x, -z)):
-            h, w = np.linalg.norm(rise) / 5.5 / ATLAS_BANDS, np.linalg.norm(along) / 22.0
-            u, v = rng.uniform(0, 1 - w), rng.uniform(0, 1 - h)
-            out.append(_quad(corner, along, rise, (u, v, u + w, v + h)))
+        out += _box(rng, np.array([place[0], 0.0, place[1]]), size, float(turn))
+    return out
+
+
+def _box(rng: np.random.Generator, place: Floats, size: Floats, turn: float) -> list[NDArray[np.float32]]:
+    """A box (width, height, depth) that stands at `place`, turned by `turn` radians, with bits of the walls' picture on it."""
+    c, s = np.cos(turn), np.sin(turn)
+    x, z, up = np.array([c, 0, -s]) * size[0], np.array([s, 0, c]) * size[2], np.array([0, size[1], 0])
+    low = place - (x + z) / 2
+    out = []
+    for corner, along, rise in ((low + z, x, up), (low + x, -x, up), (low, z, up), (low + x + z, -z, up), (low + up + z, x, -z)):
+        h, w = float(np.linalg.norm(rise)) / 5.5 / ATLAS_BANDS, float(np.linalg.norm(along)) / 22.0
+        u, v = rng.uniform(0, 1 - w), rng.uniform(0, 1 - h)
+        out.append(_quad(corner, along, rise, (u, v, u + w, v + h)))
     return out

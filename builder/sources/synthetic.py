@@ -63,7 +63,8 @@ def reference(clip: Clip) -> list[Track]:
 def film(clip: Clip, folder: Path) -> Clip:
     """A filmed clip with its video, written into `folder` unless it is there already.
 
-    Raises SourceError for a clip without a camera, and VideoError when there is nothing to draw or to encode with.
+    Raises SourceError for a clip without a camera, SetupError when there is nothing to draw with, and VideoError when the film
+    cannot be written.
     """
     if CAMERA_KIND not in clip.meta:
         raise SourceError(f"clip {clip.clip_id}: expected a clip of synthetic=N@SEED:filmed; this person has no camera")

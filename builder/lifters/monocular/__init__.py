@@ -27,7 +27,7 @@ RATES = (30.0, 25.0, 20.0, 15.0, 12.0, 10.0)
 FPS_MIN, SECONDS_MIN = 10.0, 1.0
 CUT_SIDE = 64
 CAMERAS = ("auto", "static", "moving")
-PELVIS_UP_M = 0.05  # the pelvis (SMPL's root) above the middle of BlazePose's hips, along the trunk
+PELVIS_UP_M = 0.06  # the pelvis (SMPL's root) above the middle of BlazePose's hips, along the trunk
 HEIGHTS_M = (0.5, 2.5)
 UPRIGHT_UP_MIN = 0.3
 
@@ -97,8 +97,7 @@ def _lifted(clip: Clip, network: Any, focal: float | None, height_m: float | Non
         raise LiftError(f"{clip.clip_id}: nobody is in view from head to knees for a second or longer")
     longest = max(seen.width, seen.height)
     in_pixels, source = _focal(clip, focal, longest / max(known.info.width, known.info.height))
-    people = [f.person for f in seen.people]
-    found = cameras.solve(seen.background, in_pixels, source, mode, people)
+    found = cameras.solve(seen.background, in_pixels, source, mode)
     return _tracks(clip, known, seen, found, height_m)
 
 
@@ -125,7 +124,9 @@ def _rate(clip: Clip, known: Scan, start_s: float, end_s: float | None) -> float
         nearest = np.rint(np.interp(grid, known.times_s, np.arange(len(known.times_s))))
         if len(np.unique(nearest)) == len(nearest):
             return rate
-    raise LiftError(f"{clip.clip_id}: its frames come so unevenly that {RATES[-1]:g} per second cannot be had; re-encode it at a constant rate")
+    raise LiftError(
+        f"{clip.clip_id}: its frames come so unevenly that {RATES[-1]:g} per second cannot be had; re-encode it at a constant rate"
+    )
 
 
 def _watch(clip: Clip, network: Any, fps: float, start_s: float, end_s: float | None) -> Watched:
@@ -152,7 +153,8 @@ def _watch(clip: Clip, network: Any, fps: float, start_s: float, end_s: float | 
                 background, size = Background(width, height), (width, height)
             background.add(frame.image, frame.time_s, follower.step(frame.image))
             scale = CUT_SIDE / max(width, height)
-            yield Frame(frame.index, frame.time_s, resize(frame.image, (round(width * scale), round(height * scale)), interpolation=INTER_AREA))
+            small: Any = resize(frame.image, (round(width * scale), round(height * scale)), interpolation=INTER_AREA)
+            yield Frame(frame.index, frame.time_s, small)
 
     cuts = shot_cuts(thumbnails())
     if cuts:
@@ -176,9 +178,9 @@ def _tracks(clip: Clip, known: Scan, seen: Watched, camera: Any, height_m: float
     from builder.lifters.monocular.verdict import measured, verdict
 
     n = len(seen.frame_ids)
-    roots, joints, misses = zip(*(placed(f.person, camera.focal_px, seen.width, seen.height, height_m) for f in seen.people), strict=True)
+    raw, joints, misses = zip(*(placed(f.person, camera.focal_px, seen.width, seen.height, height_m) for f in seen.people), strict=True)
     weights = [np.where(f.person.seen, np.nan_to_num(f.person.score), 0.0) for f in seen.people]
-    roots = [steadied(root, camera.rotation, weight, seen.fps) for root, weight in zip(roots, weights, strict=True)]
+    roots = [steadied(root, camera.rotation, weight, seen.fps) for root, weight in zip(raw, weights, strict=True)]
     to_world, scale, reasons = _upright(camera, joints, weights)
     camera_to_world = np.tile(np.eye(4), (n, 1, 1))
     camera_to_world[:, :3, :3] = to_world @ camera.rotation
@@ -200,10 +202,9 @@ def _tracks(clip: Clip, known: Scan, seen: Watched, camera: Any, height_m: float
         body = joints[k] - joints[k][:, [23, 24]].mean(axis=1, keepdims=True) + root_cam[:, None]
         body_m = np.einsum("nij,nkj->nki", camera_to_world[:, :3, :3], body) + camera_to_world[:, None, :3, 3]
         root_m = np.einsum("nij,nj->ni", camera_to_world[:, :3, :3], root_cam) + camera_to_world[:, :3, 3]
-        way = facing(body_m, person.visibility, root_m, weight, seen.fps)
+        way = facing(body_m, root_m, camera_to_world[:, :3, 3], weight, seen.fps)
         at = np.flatnonzero(person.seen)
-        share = float(way.flipped[at].mean())
-        measures = measured(person, root_m, misses[k], seen.fps, seen.width, seen.height, share, way.confidence, way.jitter_deg)
+        measures = measured(person, way, root_m, misses[k], seen.fps, (seen.width, seen.height))
         word, why = verdict(measures, (*camera.reasons, *reasons))
         cut = slice(at[0], at[-1] + 1)
         tracks.append(

@@ -88,7 +88,7 @@ class BlazePose:
         """Raises SetupError without LiteRT or OpenCV."""
         try:
             import cv2
-            from ai_edge_litert.interpreter import Interpreter
+            from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
         except ImportError as error:
             raise SetupError(f"lifting needs LiteRT and OpenCV ({error}); run: pip install 'humanmovevqa[lift]'") from None
         self._cv2 = cv2
@@ -107,7 +107,7 @@ class BlazePose:
         scale = side / DETECTOR_PX
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
         to_square = np.array([[1 / scale, 0, (x0 - left) / scale], [0, 1 / scale, (y0 - top) / scale]])
-        part = image[y0:y1, x0:x1]
+        part: Any = image[y0:y1, x0:x1]
         if scale > 1:  # an area filter first, for bilinear samples alone would skip pixels
             small = max(1, round((x1 - x0) / scale)), max(1, round((y1 - y0) / scale))
             to_square[:, :2] *= [(x1 - x0) / small[0], (y1 - y0) / small[1]]

@@ -174,7 +174,9 @@ class Follower:
 def _windows(width: int, height: int) -> list[tuple[int, int, int]]:
     """Overlapping squares (left, top, side) as high as the picture (or as wide), for people who are small in the whole of it."""
     side = round(0.75 * min(width, height))
-    starts = [np.linspace(0, length - side, int(np.ceil((length - side) / (0.6 * side))) + 1).round().astype(int) for length in (width, height)]
+    starts = [
+        np.linspace(0, length - side, int(np.ceil((length - side) / (0.6 * side))) + 1).round().astype(int) for length in (width, height)
+    ]
     return [(int(x), int(y), side) for y in starts[1] for x in starts[0]]
 
 
@@ -271,7 +273,9 @@ def _median_colours(trail: _Trail) -> Floats:
     if not trail.colours:
         return np.full((2, 3), np.nan)
     samples = np.array(trail.colours)
-    return np.stack([np.median(part, axis=0) if len(part := c[np.isfinite(c[:, 0])]) else np.full(3, np.nan) for c in samples.swapaxes(0, 1)])
+    return np.stack(
+        [np.median(part, axis=0) if len(part := c[np.isfinite(c[:, 0])]) else np.full(3, np.nan) for c in samples.swapaxes(0, 1)]
+    )
 
 
 def _worn(image: Image, pose: Pose) -> Floats:

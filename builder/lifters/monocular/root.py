@@ -35,7 +35,9 @@ def rays(pixels: Floats, focal_px: float, width: int, height: int) -> Floats:
     return np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], axis=-1)
 
 
-def placed(person: Person, focal_px: float, width: int, height: int, subject_height_m: float | None = None) -> tuple[Floats, Floats, Floats]:
+def placed(
+    person: Person, focal_px: float, width: int, height: int, subject_height_m: float | None = None
+) -> tuple[Floats, Floats, Floats]:
     """root_cam_m (n, 3), the middle of the hips; joints_cam_m (n, 33, 3); and the median miss (n,) in pixels.  Camera axes, metres.
 
     `subject_height_m` scales people who are not of average height.  NaN where the person is not seen.
@@ -65,7 +67,9 @@ def _translation(metres: Floats, flat: Floats, weight: Floats) -> Floats:
     def total(values: Floats) -> Floats:
         return np.asarray((weight * values).sum(axis=1))
 
-    matrix = np.array([[total(one), 0 * total(one), -total(x)], [0 * total(one), total(one), -total(y)], [-total(x), -total(y), total(x * x + y * y)]])
+    matrix = np.array(
+        [[total(one), 0 * total(one), -total(x)], [0 * total(one), total(one), -total(y)], [-total(x), -total(y), total(x * x + y * y)]]
+    )
     right = np.array([total(a), total(b), -total(x * a + y * b)])
     out = np.full((len(flat), 3), np.nan)
     good = np.isfinite(matrix).all(axis=(0, 1)) & np.isfinite(right).all(axis=0)

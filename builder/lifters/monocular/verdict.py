@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from builder.geometry import heading_deg
+from builder.lifters.monocular.heading import Facing
 from builder.lifters.monocular.records import Person
 from builder.types import Floats
 
@@ -31,45 +33,49 @@ class Gate(NamedTuple):
 # Bounds read off rendered people and a few real clips: what passes below `warn` had its headings and distances right.
 GATES: dict[str, Gate] = {
     "seen_share": Gate(0.9, 0.5, "seen in {:.0%} of the frames between coming and going"),
-    "knees_share": Gate(0.8, 0.5, "knees in view in {:.0%} of the frames"),
-    "ankles_share": Gate(0.7, 0.3, "ankles in view in {:.0%} of the frames"),
+    "knees_share": Gate(0.8, 0.5, "knees seen in {:.0%} of the frames"),
+    "ankles_share": Gate(0.7, 0.3, "ankles seen in {:.0%} of the frames"),
     "edge_share": Gate(0.25, 0.6, "cut off by the edge of the picture in {:.0%} of the frames"),
     "height_px": Gate(70.0, 36.0, "only {:.0f} pixels tall"),
     "bone_spread": Gate(0.12, 0.25, "bone lengths vary by {:.0%}"),
     "miss_share": Gate(0.03, 0.08, "the pose misses its place in the picture by {:.1%} of its size"),
     "speed_m_s": Gate(8.0, 11.0, "moves at {:.1f} m/s"),
+    "turn_deg_s": Gate(450.0, 800.0, "turns at {:.0f} degrees per second"),  # a flip that was not found out
     "flipped_share": Gate(0.25, 0.6, "left and right were mistaken in {:.0%} of the frames"),
-    "heading_confidence": Gate(0.5, 0.2, "front and back are told apart with a confidence of {:.2f}"),
+    "heading_confidence": Gate(0.25, 0.1, "front and back are told apart with a confidence of {:.2f}"),
     "heading_jitter_deg": Gate(12.0, 30.0, "the facing jitters by {:.0f} degrees"),
 }
 
 
-def measured(
-    person: Person, root_m: Floats, miss_px: Floats, fps: float, width: int, height: int, flipped_share: float, confidence: float, jitter_deg: float
-) -> dict[str, float]:
-    """Every measure that GATES bounds, for one person over the n processed frames; root_m (n, 3) in the world, miss_px (n,)."""
+def measured(person: Person, way: Facing, root_m: Floats, miss_px: Floats, fps: float, size: tuple[int, int]) -> dict[str, float]:
+    """Every measure that GATES bounds, for one person over the n processed frames.
+
+    root_m (n, 3) in the world, metres; miss_px (n,) from `placed`; size, the pictures' width and height in pixels.
+    """
     at = np.flatnonzero(person.seen)
     visible = person.visibility[at] > SHOWN
     box = person.box_px[at]
     tall = np.maximum(box[:, 3] - box[:, 1], 1.0)
     body = person.landmarks_px[at][:, LIMBS]
-    outside = ((body < 0) | (body > [width, height])).any(axis=(1, 2))
+    outside = ((body < 0) | (body > size)).any(axis=(1, 2))
     metres = person.landmarks_m[at]
     length = np.stack([np.linalg.norm(metres[:, a] - metres[:, b], axis=1) for a, b in BONES], axis=1)
     middle = np.median(length, axis=0)
+    turning = np.abs(np.diff(heading_deg(way.body_to_world[at]))) * fps / np.diff(at)
     speed = np.linalg.norm(np.diff(root_m[at], axis=0), axis=1) * fps / np.diff(at)
     return {
         "seen_share": len(at) / (at[-1] - at[0] + 1),
-        "knees_share": float(visible[:, KNEES].all(axis=1).mean()),
-        "ankles_share": float(visible[:, ANKLES].all(axis=1).mean()),
+        "knees_share": float(visible[:, KNEES].any(axis=1).mean()),
+        "ankles_share": float(visible[:, ANKLES].any(axis=1).mean()),
         "edge_share": float(outside.mean()),
         "height_px": float(np.median(tall)),
         "bone_spread": float(np.median(np.abs(length - middle) / middle)),
         "miss_share": float(np.median(miss_px[at] / tall)),
         "speed_m_s": float(np.percentile(speed, 98)) if len(speed) else 0.0,
-        "flipped_share": flipped_share,
-        "heading_confidence": confidence,
-        "heading_jitter_deg": jitter_deg,
+        "turn_deg_s": float(turning.max(initial=0.0)),
+        "flipped_share": float(way.flipped[at].mean()),
+        "heading_confidence": way.confidence,
+        "heading_jitter_deg": way.jitter_deg,
     }
 
 

@@ -88,7 +88,9 @@ def _fetch(folder: Path) -> None:
                 part.write_bytes(content)
                 part.replace(folder / name)
     except OSError as error:
-        raise SetupError(f"the pose networks cannot be kept in {folder} ({error.strerror or error}); free or name a place: {BY_HAND}") from None
+        raise SetupError(
+            f"the pose networks cannot be kept in {folder} ({error.strerror or error}); free or name a place: {BY_HAND}"
+        ) from None
 
 
 def _member(wheel: Path, member: str) -> bytes:
@@ -102,7 +104,19 @@ def _member(wheel: Path, member: str) -> bytes:
 def _download(folder: Path) -> Path:
     """The wheel, as pip's own settings (index, proxy, certificates) find it."""
     platform = ["--python-version", "311", "--platform", "manylinux_2_28_x86_64", "--only-binary=:all:"]
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", *platform, "--disable-pip-version-check", "--quiet", "-d", str(folder), WHEEL]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        *platform,
+        "--disable-pip-version-check",
+        "--quiet",
+        "-d",
+        str(folder),
+        WHEEL,
+    ]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S, stdin=subprocess.DEVNULL)
         said = done.stderr.strip().splitlines()
@@ -111,5 +125,7 @@ def _download(folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl"))
     if wheels:
         return wheels[0]
-    why = next((line for line in reversed(said) if line.startswith("ERROR") or "No module named" in line), said[-1] if said else "no wheel came")
+    why = next(
+        (line for line in reversed(said) if line.startswith("ERROR") or "No module named" in line), said[-1] if said else "no wheel came"
+    )
     raise SetupError(f"the pose networks cannot be fetched with pip ({why.removeprefix('ERROR: ')}); {BY_HAND}")
