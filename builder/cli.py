@@ -201,29 +201,9 @@ def run_lift(args: argparse.Namespace) -> int:
 
 def run_validate(args: argparse.Namespace) -> int:
     """Compare a lifter with the truth of a source: a table, validation.json and validation.html."""
-    from builder import lifting, pipeline, store
-    from builder.validation import fit, page, run
-    from builder.validation import summary as numbers
+    from builder.validate.run import run
 
-    at_least(args, workers=1, limit=1)
-    plan = pipeline.Plan(sources_of(args), args.lifter, recipe.load(args.recipe), args.work, args.limit, options_of(args))
-    store.need_folder(args.out)
-    clips = pipeline.clips_of(plan)
-    if args.lifter != lifting.TRUTH:
-        lifting.load(args.lifter, plan.options)
-    with bar("validating", len(clips), args.quiet) as progress:
-        records = run.validate(plan, args.workers, progress)
-    found = numbers.summary(records, plan.recipe, args.lifter)
-    store.write_atomic(args.out / "validation.json", (json.dumps(found, indent=1) + "\n").encode())
-    pairs = run.pairs(plan, page.worth_showing(records))
-    store.write_atomic(args.out / "validation.html", page.page(found, records, pairs, plan.recipe).encode())
-    print(numbers.table(found))
-    if args.fit:
-        sizes = fit.fitted([p["perturbations"] for r in records for p in r["people"]], plan.recipe)
-        print(f"\nwhat these errors call for:\n{fit.toml(sizes)}")
-    if not args.quiet:
-        print(f"pictures: {args.out / 'validation.html'}", file=sys.stderr)
-    return 0
+    return run(args, bar)
 
 
 def sources_of(args: argparse.Namespace) -> tuple[tuple[str, str | None], ...]:

@@ -12,7 +12,7 @@ import pytest
 
 from builder import geometry
 from builder.lifters import monocular
-from builder.lifters.monocular import blazepose, heading, people, root, verdict, weights
+from builder.lifters.monocular import blazepose, clothes, heading, people, root, verdict, weights
 from builder.lifters.monocular.records import LANDMARKS, Person
 from builder.types import Clip, Floats, LiftError, SetupError
 
@@ -154,6 +154,7 @@ def exact(monkeypatch: pytest.MonkeyPatch):
     """Without what makes up for the network's own errors, which exact landmarks do not have."""
     monkeypatch.setattr(heading, "PROFILE_DEG", 0.0)
     monkeypatch.setattr(heading, "DEPTH_GAIN", 1.0)
+    monkeypatch.setattr(heading, "DEPTH_GAIN_FRONT", 0.0)
 
 
 @pytest.mark.usefixtures("exact")
@@ -233,20 +234,80 @@ def test_overlap_of_boxes():
     np.testing.assert_allclose(blazepose.overlap(a, b), [[1 / 3, 1.0, 0.0]])
 
 
+class Stage:
+    """Stands in for the networks: people who stand in the picture from one frame to another, and move; 100 pixels tall."""
+
+    def __init__(self, *people: tuple[int, int, float, float], score: float = 0.99) -> None:
+        self.people, self.score, self.frame = people, score, 0
+
+    def there(self) -> list[Floats]:
+        here = [(x + speed * (self.frame - start)) for start, end, x, speed in self.people if start <= self.frame < end]
+        return [np.array([x, 300.0, 140.0, 0.0]) for x in here]
+
+    def detect(self, image: np.ndarray, window: object = None) -> tuple[Floats, Floats]:
+        rois = np.array(self.there()).reshape(-1, 4)
+        return rois, np.full(len(rois), 0.9)
+
+    def landmarks(self, image: np.ndarray, roi: Floats) -> blazepose.Pose:
+        near = sorted(self.there(), key=lambda r: abs(r[0] - roi[0]))
+        found = bool(near) and abs(near[0][0] - roi[0]) < 60
+        at = near[0] if found else roi
+        pixels = at[:2] + 60.0 * body()[:, :2] * [-1, -1]
+        score = self.score if found else 0.01
+        return blazepose.Pose(pixels, np.full(LANDMARKS, 0.99), body() * [-1, -1, -1], score, at)
+
+
+def followed(stage: Stage, frames: int) -> list[people.Followed]:
+    follower = people.Follower(stage, FPS)  # type: ignore[arg-type]
+    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    for stage.frame in range(frames):
+        follower.step(picture)
+    return follower.people()
+
+
+@pytest.mark.parametrize(
+    ("stage", "spans"),
+    [
+        (Stage((0, 90, 200.0, 1.0)), [(0, 90)]),
+        (Stage((0, 90, 200.0, 0.0), (33, 90, 700.0, 0.0)), [(0, 90), (33, 90)]),  # somebody else comes a second later
+        (Stage((0, 90, 200.0, 0.0), (60, 80, 700.0, 0.0)), [(0, 90)]),  # and stays for too short
+        (Stage((0, 40, 200.0, 0.0), (50, 90, 210.0, 0.0)), [(0, 90)]),  # lost for a third of a second
+        (Stage((0, 40, 200.0, 0.0), (75, 120, 210.0, 0.0)), [(0, 120)]),  # comes back where they were
+        (Stage((0, 40, 200.0, 0.0), (75, 120, 700.0, 0.0)), [(0, 40), (75, 120)]),  # or rather somebody else does
+        (Stage((0, 90, 200.0, 4.0), (0, 90, 560.0, -4.0)), None),  # two who meet
+        (Stage((0, 90, 200.0, 0.0), score=0.6), []),  # not sure enough
+        (Stage(), []),
+    ],
+)
+def test_people_are_followed_while_they_are_there(stage: Stage, spans: list[tuple[int, int]] | None):
+    found = followed(stage, 120)
+    if spans is None:
+        assert 1 <= len(found) <= 4
+        assert all(np.abs(np.diff(f.person.landmarks_px[f.person.seen, 23, 0])).max() < 60 for f in found)  # and nobody jumps
+        return
+    seen = [np.flatnonzero(f.person.seen) for f in found]
+    assert sorted((int(s[0]), int(s[-1]) + 1) for s in seen) == sorted(spans)
+    for f in found:
+        there = {k for start, end, *_ in stage.people for k in range(start, end)}
+        assert set(np.flatnonzero(f.person.seen)) <= there  # nothing is made up in between
+        assert np.isnan(f.person.landmarks_px[~f.person.seen]).all()
+        assert np.isfinite(f.person.landmarks_px[f.person.seen]).all()
+
+
 def test_people_are_named_by_what_only_they_wear_or_by_where_they_appear():
     left, right = (filmed(before_camera(np.zeros(2), np.array([x, 0.0, 5.0]))) for x in (-1.5, 1.5))
     red, blue, dark = (185.0, 35.0, 40.0), (45.0, 90.0, 175.0), (30.0, 30.0, 32.0)
-    assert people.referents([np.array([red, dark])], [left], WIDTH) == [None]
-    assert people.referents([np.array([red, dark]), np.array([blue, dark])], [left, right], WIDTH) == [
+    assert clothes.referents([np.array([red, dark])], [left], WIDTH) == [None]
+    assert clothes.referents([np.array([red, dark]), np.array([blue, dark])], [left, right], WIDTH) == [
         "the person in the red top",
         "the person in the blue top",
     ]
     same = np.array([dark, dark])
-    assert people.referents([same, same], [left, right], WIDTH) == [
+    assert clothes.referents([same, same], [left, right], WIDTH) == [
         "the person who first appears on the left of the picture",
         "the person who first appears on the right of the picture",
     ]
-    assert people.referents([same, same], [left, left], WIDTH) == [None, None]
+    assert clothes.referents([same, same], [left, left], WIDTH) == [None, None]
 
 
 def test_verdicts_follow_the_table():

@@ -19,7 +19,7 @@ from builder.render.footsteps import HEELS_DEG, REACH, TILTS, Feet, ankle_places
 from builder.render.skeleton import INDEX, OFFSETS_M, PELVIS_HEIGHT_M, REST_M, forward
 from builder.types import Bools, Floats, SourceError, Track
 
-STANDING_BEND_M = 0.01  # what the knees keep in hand when standing
+STANDING_BEND_M = 0.016  # what the knees keep in hand when standing
 STOOL_BACK_M, STOOL_ROOM_M, SEATED_M = 0.13, 0.24, 0.13  # stool behind the pelvis, clear of it, and below it
 ARM_DOWN_DEG = 74.0
 ARM_SWING_DEG_PER_M = 55.0

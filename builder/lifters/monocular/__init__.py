@@ -1,18 +1,20 @@
 """The default lifter: a video from one camera -> where its people went, in metres, on two CPU cores.
 
 One pass over the frames feeds the people's tracker and the camera's background; what follows works on small arrays.  Stages:
-`weights` and `blazepose` (networks), `people` (who is where), `camera` and `sfm` (how the camera moved), `root` (person before the
-camera), `ground` (metric world, upright), `heading` (facing and lean), `verdict` (whether to trust it).
+`weights` and `blazepose` (networks), `people` and `clothes` (who is where, and how to name them), `camera` and `sfm` (how the camera
+moved), `root` (a person before the camera), `ground` (metric world, upright), `heading` (facing and lean), `verdict` (whether to trust it).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from builder.lifters.monocular.records import Person
 from builder.types import Clip, Floats, LiftError, SetupError, Track
 from builder.video import Frame, read_frames, shot_cuts
 from builder.video.container import LIMITS, Scan, scan
@@ -27,9 +29,8 @@ RATES = (30.0, 25.0, 20.0, 15.0, 12.0, 10.0)
 FPS_MIN, SECONDS_MIN = 10.0, 1.0
 CUT_SIDE = 64
 CAMERAS = ("auto", "static", "moving")
-PELVIS_UP_M = 0.06  # the pelvis (SMPL's root) above the middle of BlazePose's hips, along the trunk
+PELVIS_UP_M = 0.06  # the pelvis (SMPL's root) above the middle of BlazePose's hips, along the trunk: 0.055 to 0.074 on rendered people
 HEIGHTS_M = (0.5, 2.5)
-UPRIGHT_UP_MIN = 0.3
 
 
 def load(
@@ -55,7 +56,10 @@ def load(
     network = BlazePose(find(weights))
 
     def lift(clip: Clip) -> list[Track]:
-        return _lifted(clip, network, focal, height_m, camera)
+        try:
+            return _lifted(clip, network, focal, height_m, camera)
+        except LiftError as error:
+            raise LiftError(f"{clip.clip_id}: {error}") from None
 
     return lift
 
@@ -88,13 +92,13 @@ def _lifted(clip: Clip, network: Any, focal: float | None, height_m: float | Non
     from builder.lifters.monocular import camera as cameras
 
     if clip.video is None:
-        raise LiftError(f"{clip.clip_id}: there is no video to lift")
+        raise LiftError("there is no video to lift")
     known = scan(Path(clip.video), LIMITS)
     start_s, end_s = _window(clip)
     fps = _rate(clip, known, start_s, end_s)
     seen = _watch(clip, network, fps, start_s, end_s)
     if not seen.people:
-        raise LiftError(f"{clip.clip_id}: nobody is in view from head to knees for a second or longer")
+        raise LiftError("nobody is in view from head to knees for a second or longer")
     longest = max(seen.width, seen.height)
     in_pixels, source = _focal(clip, focal, longest / max(known.info.width, known.info.height))
     found = cameras.solve(seen.background, in_pixels, source, mode)
@@ -114,9 +118,9 @@ def _rate(clip: Clip, known: Scan, start_s: float, end_s: float | None) -> float
     info = known.info
     lasts_s = min(info.duration_s, end_s if end_s is not None else info.duration_s) - start_s
     if lasts_s < SECONDS_MIN:
-        raise LiftError(f"{clip.clip_id}: it lasts {lasts_s:.2f} s; expected {SECONDS_MIN:g} s or more")
+        raise LiftError(f"it lasts {lasts_s:.2f} s; expected {SECONDS_MIN:g} s or more")
     if info.fps < FPS_MIN:
-        raise LiftError(f"{clip.clip_id}: it shows {info.fps:.1f} frames per second; expected {FPS_MIN:g} or more")
+        raise LiftError(f"it shows {info.fps:.1f} frames per second; expected {FPS_MIN:g} or more")
     if info.constant_rate:
         return info.fps / max(1, int(np.ceil(info.fps / (RATES[0] * 1.02))))
     for rate in RATES:
@@ -124,9 +128,7 @@ def _rate(clip: Clip, known: Scan, start_s: float, end_s: float | None) -> float
         nearest = np.rint(np.interp(grid, known.times_s, np.arange(len(known.times_s))))
         if len(np.unique(nearest)) == len(nearest):
             return rate
-    raise LiftError(
-        f"{clip.clip_id}: its frames come so unevenly that {RATES[-1]:g} per second cannot be had; re-encode it at a constant rate"
-    )
+    raise LiftError(f"its frames come so unevenly that {RATES[-1]:g} per second cannot be had; re-encode it at a constant rate")
 
 
 def _watch(clip: Clip, network: Any, fps: float, start_s: float, end_s: float | None) -> Watched:
@@ -159,7 +161,7 @@ def _watch(clip: Clip, network: Any, fps: float, start_s: float, end_s: float | 
     cuts = shot_cuts(thumbnails())
     if cuts:
         where = ", ".join(f"{t:.1f}" for t in cuts[:3])
-        raise LiftError(f"{clip.clip_id}: a montage, with {len(cuts)} cut(s) between shots, first at {where} s; pass one shot per clip")
+        raise LiftError(f"a montage, with {len(cuts)} cut(s) between shots, first at {where} s; pass one shot per clip")
     return Watched(fps, np.array(numbers, dtype=np.int64), *size, follower.people(), background)
 
 
@@ -172,85 +174,82 @@ def _focal(clip: Clip, focal: float | None, scale: float) -> tuple[float | None,
 
 
 def _tracks(clip: Clip, known: Scan, seen: Watched, camera: Any, height_m: float | None) -> list[Track]:
-    from builder.lifters.monocular.heading import facing
-    from builder.lifters.monocular.people import referents
+    """The track of each person, given how the camera moved."""
+    from builder.lifters.monocular.clothes import referents
+    from builder.lifters.monocular.ground import Body, grounded
     from builder.lifters.monocular.root import placed, steadied
-    from builder.lifters.monocular.verdict import measured, verdict
 
-    n = len(seen.frame_ids)
-    raw, joints, misses = zip(*(placed(f.person, camera.focal_px, seen.width, seen.height, height_m) for f in seen.people), strict=True)
-    weights = [np.where(f.person.seen, np.nan_to_num(f.person.score), 0.0) for f in seen.people]
-    roots = [steadied(root, camera.rotation, weight, seen.fps) for root, weight in zip(raw, weights, strict=True)]
-    to_world, scale, reasons = _upright(camera, joints, weights)
-    camera_to_world = np.tile(np.eye(4), (n, 1, 1))
-    camera_to_world[:, :3, :3] = to_world @ camera.rotation
-    camera_to_world[:, :3, 3] = scale * camera.centre @ to_world.T
-    matrix = np.array([[camera.focal_px, 0, seen.width / 2], [0, camera.focal_px, seen.height / 2], [0, 0, 1]])
-    names = referents([f.colours for f in seen.people], [f.person for f in seen.people], seen.width)
-    described = {
-        "fps": known.info.fps,
-        "width": known.info.width,
-        "height": known.info.height,
-        "camera": "static" if camera.mode == "static" else "moving",
-        "start_frame": int(seen.frame_ids[0]),
-        "end_frame": int(seen.frame_ids[-1]) + 1,
-        "num_frames": int(seen.frame_ids[-1] - seen.frame_ids[0]) + 1,
+    people: list[Person] = [f.person for f in seen.people]
+    sure = [np.where(p.seen, np.nan_to_num(p.score), 0.0) for p in people]
+    bodies, misses = [], []
+    for person, weight in zip(people, sure, strict=True):
+        root, joints, miss_px = placed(person, camera.focal_px, seen.width, seen.height, height_m)
+        bodies.append(Body(steadied(root, camera.rotation, weight, seen.fps), joints, person.visibility, person.seen))
+        misses.append(miss_px)
+    world = grounded(bodies, camera, seen.fps)
+    names = referents([f.colours for f in seen.people], people, seen.width)
+    scale = max(known.info.width, known.info.height) / max(seen.width, seen.height)
+    first, last = (int(seen.frame_ids[k]) for k in (0, -1))
+    common = {
+        "focal_px": round(camera.focal_px * scale, 2),
+        "focal_source": camera.focal_source,
+        "camera_mode": camera.mode,
+        "scale_spread": round(world.scale_spread, 4),
+        "clip": {
+            "fps": known.info.fps,
+            "width": known.info.width,
+            "height": known.info.height,
+            "camera": "static" if camera.mode == "static" else "moving",
+            "start_frame": first,
+            "end_frame": last + 1,
+            "num_frames": last + 1 - first,
+        },
     }
     tracks = []
-    for k, (followed, root_cam, weight) in enumerate(zip(seen.people, roots, weights, strict=True)):
-        person = followed.person
-        body = joints[k] - joints[k][:, [23, 24]].mean(axis=1, keepdims=True) + root_cam[:, None]
-        body_m = np.einsum("nij,nkj->nki", camera_to_world[:, :3, :3], body) + camera_to_world[:, None, :3, 3]
-        root_m = np.einsum("nij,nj->ni", camera_to_world[:, :3, :3], root_cam) + camera_to_world[:, :3, 3]
-        way = facing(body_m, root_m, camera_to_world[:, :3, 3], weight, seen.fps)
-        at = np.flatnonzero(person.seen)
-        measures = measured(person, way, root_m, misses[k], seen.fps, (seen.width, seen.height))
-        word, why = verdict(measures, (*camera.reasons, *reasons))
-        cut = slice(at[0], at[-1] + 1)
+    for k, (person, body, weight) in enumerate(zip(people, bodies, sure, strict=True)):
+        track = _track(seen, person, body, weight, world.camera_to_world, misses[k], (*camera.reasons, *world.reasons))
+        matrix = np.array([[camera.focal_px, 0, seen.width / 2], [0, camera.focal_px, seen.height / 2], [0, 0, 1]])
         tracks.append(
-            Track(
+            replace(
+                track,
                 clip_id=clip.clip_id,
                 person_id=str(k),
-                fps=seen.fps,
-                valid=person.seen[cut],
-                body_to_world=way.body_to_world[cut],
-                position_m=(root_m + PELVIS_UP_M * way.body_to_world[:, :, 1])[cut],
-                frame_ids=seen.frame_ids[cut],
-                root_kind="pelvis_approx",
-                joints_m=body_m[cut],
-                camera_to_world=camera_to_world[cut],
-                lifter="monocular",
                 referent=names[k],
-                provenance={
-                    "verdict": word,
-                    "reasons": list(why),
-                    "focal_px": camera.focal_px * max(known.info.width, known.info.height) / max(seen.width, seen.height),
-                    "focal_source": camera.focal_source,
-                    "camera_mode": camera.mode,
-                    **{name: round(value, 4) for name, value in measures.items()},
-                    "clip": described,
-                },
-                extra={
-                    "confidence": person.score[cut],
-                    "landmarks_px": person.landmarks_px[cut],
-                    "visibility": person.visibility[cut],
-                    "camera_matrix": matrix,
-                },
+                provenance={**track.provenance, **common},
+                extra={**track.extra, "camera_matrix": matrix},
             )
         )
     return tracks
 
 
-def _upright(camera: Any, joints: Any, weights: Any) -> tuple[Floats, float, tuple[str, ...]]:
-    """PROVISIONAL until ground.py is there: +Y-up from the bodies' axis."""
-    ups = []
-    for body, weight in zip(joints, weights, strict=True):
-        at = weight > 0
-        axis = body[at][:, [11, 12]].mean(axis=1) - body[at][:, [27, 28]].mean(axis=1)
-        axis = np.einsum("nij,nj->ni", camera.rotation[at], axis)
-        ups.append(axis / np.linalg.norm(axis, axis=1, keepdims=True))
-    up = np.median(np.concatenate(ups), axis=0)
-    up /= np.linalg.norm(up)
-    forward = np.array([0, 0, 1.0]) - up[2] * up
-    forward /= np.linalg.norm(forward)
-    return np.stack([np.cross(up, forward), up, forward]), 1.0, ()
+def _track(
+    seen: Watched, person: Person, body: Any, weight: Floats, camera_to_world: Floats, miss_px: Floats, doubts: tuple[str, ...]
+) -> Track:
+    """One person's track from first to last sight; what is common to the clip is left to the caller."""
+    from builder.lifters.monocular.ground import placed_joints
+    from builder.lifters.monocular.heading import facing
+    from builder.lifters.monocular.verdict import measured, verdict
+
+    turn, centre = camera_to_world[:, :3, :3], camera_to_world[:, :3, 3]
+    joints_m = np.einsum("nij,nkj->nki", turn, placed_joints(body)) + centre[:, None]
+    root_m = np.einsum("nij,nj->ni", turn, body.root_m) + centre
+    way = facing(joints_m, root_m, centre, weight, seen.fps)
+    measures = measured(person, way, root_m, miss_px, seen.fps, (seen.width, seen.height))
+    word, reasons = verdict(measures, doubts)
+    at = np.flatnonzero(person.seen)
+    cut = slice(at[0], at[-1] + 1)
+    return Track(
+        clip_id="",
+        person_id="",
+        fps=seen.fps,
+        valid=person.seen[cut],
+        body_to_world=way.body_to_world[cut],
+        position_m=(root_m + PELVIS_UP_M * way.body_to_world[:, :, 1])[cut],
+        frame_ids=seen.frame_ids[cut],
+        root_kind="pelvis_approx",
+        joints_m=joints_m[cut],
+        camera_to_world=camera_to_world[cut],
+        lifter="monocular",
+        provenance={"verdict": word, "reasons": list(reasons), **{name: round(value, 4) for name, value in measures.items()}},
+        extra={"confidence": person.score[cut], "landmarks_px": person.landmarks_px[cut], "visibility": person.visibility[cut]},
+    )

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from builder.lifters.monocular.blazepose import BlazePose, Image, Pose, overlap, roi_boxes
+from builder.lifters.monocular.clothes import median_colours, worn
 from builder.lifters.monocular.records import LANDMARKS, Person
 from builder.types import Bools, Floats
 
-NOSE, EARS, SHOULDERS, HIPS, KNEES, ANKLES = 0, (7, 8), (11, 12), (23, 24), (25, 26), (27, 28)
+SHOULDERS, HIPS, KNEES, ANKLES = (11, 12), (23, 24), (25, 26), (27, 28)
 BODY = (*SHOULDERS, 13, 14, *HIPS, *KNEES, *ANKLES)  # the landmarks by which two poses are compared
 BONES = ((11, 23), (12, 24), (23, 25), (24, 26), (25, 27), (26, 28))
 
@@ -29,33 +31,9 @@ TRACK_S = 1.0
 BONE_SPREAD = 0.25
 SAME = 0.25  # poses closer than this share of their size are one person seen twice
 MATCH = 0.2  # least overlap of a detection with somebody who is followed
-UNLIKE = 45.0  # colours nearer than this are not told apart in words
 REJOIN_S = 2.0
 REJOIN_SIZES = 1.5  # how far away, in body sizes
 COLOURS_EVERY_S = 0.3
-
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "black": (25, 25, 28),
-    "dark grey": (70, 70, 72),
-    "grey": (128, 128, 128),
-    "light grey": (190, 190, 190),
-    "white": (240, 240, 240),
-    "red": (185, 35, 40),
-    "dark red": (100, 25, 32),
-    "orange": (225, 115, 35),
-    "yellow": (225, 200, 60),
-    "beige": (205, 185, 150),
-    "brown": (105, 70, 45),
-    "green": (50, 130, 60),
-    "dark green": (30, 65, 45),
-    "light green": (150, 200, 130),
-    "teal": (35, 130, 135),
-    "light blue": (140, 185, 225),
-    "blue": (45, 90, 175),
-    "dark blue": (30, 40, 85),
-    "purple": (110, 60, 140),
-    "pink": (225, 140, 170),
-}
 
 
 @dataclass(eq=False)
@@ -70,7 +48,11 @@ class _Trail:
 
     @property
     def last(self) -> int:
-        return max(self.poses)
+        return next(reversed(self.poses))
+
+    @property
+    def first(self) -> int:
+        return next(iter(self.poses))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +91,7 @@ class Follower:
             if k - trail.last > LOST_S * self._fps:
                 trail.live = False
             elif trail.last == k and len(trail.poses) % max(1, round(COLOURS_EVERY_S * self._fps)) == 1:
-                trail.colours.append(_worn(image, trail.poses[k]))
+                trail.colours.append(worn(image, trail.poses[k].landmarks_px))
         live = self._live()
         return np.array([t.boxes[t.last] for t in live]).reshape(-1, 4)
 
@@ -199,7 +181,7 @@ def _distance(a: Pose, b: Pose) -> float:
 
 def _jump(trail: _Trail, frame: int) -> float:
     """How far a trail's last step is from going on as before, in pixels."""
-    before = [f for f in sorted(trail.poses) if f < frame][-4:]
+    before = [f for f in islice(reversed(trail.poses), 6) if f < frame][3::-1]
     if len(before) < 2:
         return float("inf")
     at = np.array([trail.poses[f].roi[:2] for f in before])
@@ -223,30 +205,27 @@ def _is_somebody(trail: _Trail, fps: float) -> bool:
 def _rejoined(trails: Sequence[_Trail], fps: float) -> list[_Trail]:
     """Trails with the pieces of one person put together, in order of their beginnings."""
     out: list[_Trail] = []
-    for trail in sorted(trails, key=lambda t: min(t.poses)):
-        first = min(trail.poses)
-        before = [t for t in out if 0 < first - t.last <= REJOIN_S * fps and _alike(t, trail)]
-        if len(before) != 1:  # nobody, or not sure whom
+    for trail in sorted(trails, key=lambda t: t.first):
+        before = [k for k, t in enumerate(out) if 0 < trail.first - t.last <= REJOIN_S * fps and _alike(t, trail)]
+        if len(before) == 1:  # else nobody, or it is not sure whom
+            whole = out[before[0]]
+            out[before[0]] = _Trail(trail.roi, whole.poses | trail.poses, whole.boxes | trail.boxes, whole.colours + trail.colours)
+        else:
             out.append(trail)
-            continue
-        whole = before[0]
-        whole.poses.update(trail.poses)
-        whole.boxes.update(trail.boxes)
-        whole.colours += trail.colours
     return out
 
 
 def _alike(a: _Trail, b: _Trail) -> bool:
     """Whether b may be a come back: near, of about the same size, and dressed the same."""
-    end, start = a.poses[a.last], b.poses[min(b.poses)]
+    end, start = a.poses[a.last], b.poses[b.first]
     near = np.hypot(*(end.roi[:2] - start.roi[:2])) < REJOIN_SIZES * end.roi[2] / 2.5
     size = 0.7 < start.roi[2] / end.roi[2] < 1.4
-    apart = np.abs(_median_colours(a) - _median_colours(b))
+    apart = np.abs(median_colours(a.colours) - median_colours(b.colours))
     return bool(near and size and not (apart.max(axis=1) > 60).any())  # unseen colours (NaN) do not speak against it
 
 
 def _followed(trail: _Trail, frames: int) -> Followed:
-    at = sorted(trail.poses)
+    at = list(trail.poses)
     seen: Bools = np.zeros(frames, dtype=bool)
     seen[at] = True
 
@@ -266,72 +245,4 @@ def _followed(trail: _Trail, frames: int) -> Followed:
         box_px=rows([trail.boxes[f] for f in at], 4),
         seen=seen,
     )
-    return Followed(person, _median_colours(trail), float(sum(np.sqrt(np.prod(b[2:] - b[:2])) for b in trail.boxes.values())))
-
-
-def _median_colours(trail: _Trail) -> Floats:
-    if not trail.colours:
-        return np.full((2, 3), np.nan)
-    samples = np.array(trail.colours)
-    return np.stack(
-        [np.median(part, axis=0) if len(part := c[np.isfinite(c[:, 0])]) else np.full(3, np.nan) for c in samples.swapaxes(0, 1)]
-    )
-
-
-def _worn(image: Image, pose: Pose) -> Floats:
-    """Median colours (2, 3) over the trunk and over the thighs in one picture; NaN outside of it."""
-    at = pose.landmarks_px
-    left, right, hip_l, hip_r = at[11], at[12], at[23], at[24]
-    share = np.linspace(0.2, 0.8, 5)
-    trunk = [(left + a * (right - left)) * (1 - d) + (hip_l + a * (hip_r - hip_l)) * d for a in share for d in share]
-    thighs = [hip + d * (knee - hip) for hip, knee in ((hip_l, at[25]), (hip_r, at[26])) for d in np.linspace(0.25, 0.85, 8)]
-    return np.stack([_median_at(image, np.array(points)) for points in (trunk, thighs)])
-
-
-def _median_at(image: Image, points: Floats) -> Floats:
-    column, row = np.rint(points).astype(int).T
-    inside = (column >= 0) & (row >= 0) & (column < image.shape[1]) & (row < image.shape[0])
-    return np.median(image[row[inside], column[inside]], axis=0) if inside.any() else np.full(3, np.nan)
-
-
-def colour_name(rgb: Floats) -> str | None:
-    """The nearest plain colour word, None for NaN; lightness counts less than hue, because shade changes it."""
-    if not np.isfinite(rgb).all():
-        return None
-    words = list(COLOURS)
-    return words[int(np.argmin(((_opponent(np.array(list(COLOURS.values()), float)) - _opponent(rgb)) ** 2).sum(axis=-1)))]
-
-
-def _opponent(rgb: Floats) -> Floats:
-    """Lightness, red-green and yellow-blue, the colours weighed up."""
-    r, g, b = np.moveaxis(np.asarray(rgb, float), -1, 0)
-    return np.stack([0.6 * (0.3 * r + 0.6 * g + 0.1 * b), r - g, (r + g) / 2 - b], axis=-1)
-
-
-def referents(colours: Sequence[Floats], people: Sequence[Person], width: int) -> list[str | None]:
-    """Words that single out each of several people: clothes nobody else wears, else the side of the picture where they first appear.
-
-    None for one person alone, who needs none, and for people who cannot be told apart in words.
-    """
-    if len(people) < 2:
-        return [None] * len(people)
-    worn = [tuple(colour_name(part) for part in c) for c in colours]
-    firsts = [p.landmarks_px[int(p.seen.argmax()), list(HIPS), 0].mean() / width for p in people]
-    places = ["left" if x < 0.38 else "right" if x > 0.62 else "middle" for x in firsts]
-    out: list[str | None] = []
-    for k in range(len(people)):
-        others = [j for j in range(len(people)) if j != k]
-        text = None
-        for part, garment in ((0, "top"), (1, "trousers")):
-            clear = all(_unlike(colours[k][part], colours[j][part]) for j in others)
-            if text is None and worn[k][part] and clear and all(worn[k][part] != worn[j][part] for j in others):
-                text = f"the person in the {worn[k][part]} top" if garment == "top" else f"the person with the {worn[k][part]} {garment}"
-        if text is None and places.count(places[k]) == 1:
-            text = f"the person who first appears {'in the middle' if places[k] == 'middle' else f'on the {places[k]}'} of the picture"
-        out.append(text)
-    return out
-
-
-def _unlike(a: Floats, b: Floats) -> bool:
-    """Whether two colours differ enough for words; an unseen one differs from nothing."""
-    return bool(np.linalg.norm(_opponent(a) - _opponent(b)) > UNLIKE)
+    return Followed(person, median_colours(trail.colours), float(sum(np.sqrt(np.prod(b[2:] - b[:2])) for b in trail.boxes.values())))
