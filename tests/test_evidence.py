@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 
 import evidence
-from builder.pipeline import code_digest
 
 
 @pytest.mark.parametrize("name", evidence.MEASUREMENTS)
 def test_evidence_is_of_this_code(name: str):
     stored = evidence.read()[name]
-    assert stored["code"] == code_digest(), "the code that decides answers has changed since: run `make evidence`"
+    assert stored["code"] == evidence.code_of(name), "the code that decides answers has changed since: run `make evidence`"
     assert len(stored["commit"]) == 40
 
 
@@ -29,3 +28,18 @@ def test_scripted_people_cannot_be_guessed():
         assert len(solver["by_category"]) == 7
         assert max(table["score"] for table in solver["by_category"].values()) <= 5.0
         assert solver["mean"]["score"] <= 3.0
+
+
+def test_the_default_lifter_meets_its_bar():
+    """On rendered people, scenes and motions that its perturbation sizes were not fitted on."""
+    result = evidence.read()["lifter"]["result"]
+    assert result["clips"] == 60
+    assert result["answer_agreement"] >= 0.95
+    assert min(result["answer_agreement_by_category"].values()) >= 0.90
+    assert min(result["questions_by_category"].values()) >= 50
+    assert result["ate_m_median"] < 0.35
+    assert result["heading_error_deg_median"] < 10.0
+    assert result["heading_flip_rate"] < 0.02
+    for kind, found in result["by_camera"].items():
+        assert found["rte_percent_median"] < (1.5 if kind in ("static", "panning") else 3.0), kind
+        assert found["refused"] <= 0.1 * found["clips"], kind

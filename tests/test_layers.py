@@ -16,14 +16,28 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN_PACKAGES = ("sources", "lifters", "questions", "models")
-HEAVY = ("av", "cv2", "decord", "gradio", "peft", "smplx", "torch", "torchcodec", "transformers")
+HEAVY = (
+    "av",
+    "cv2",
+    "decord",
+    "ai_edge_litert",
+    "gradio",
+    "mannequin",
+    "moderngl",
+    "peft",
+    "pycolmap",
+    "smplx",
+    "torch",
+    "torchcodec",
+    "transformers",
+)
 
 # From the bottom up: a module imports from its own layer or a lower one.  Whatever is not named here is a stage.
 LAYERS = (
     {"types"},
     {"geometry", "plugins", "recipe"},
     {"(stages)"},
-    {"assemble", "corpus", "evaluate", "pipeline", "train"},
+    {"assemble", "corpus", "evaluate", "pipeline", "train", "validate"},
     {"cli"},
     {"humanmovevqa", "demo"},
 )

@@ -149,6 +149,21 @@ def test_a_jump_keeps_its_height_while_depth_noise_goes():
     assert np.std(steady[:, 2] - 5) < 0.5 * np.std(noisy[:, 2] - 5)
 
 
+def test_the_floor_corrects_a_distance_by_size_but_not_a_jump():
+    n = 120
+    camera = np.tile(np.eye(4), (n, 1, 1))
+    camera[:, :3, :3], camera[:, 1, 3] = TO_CAMERA.T, 1.6
+    standing = np.array([0.0, 1.6 - 0.92, 5.0])  # the hips of somebody whose soles are on the floor
+    wrong = np.where(np.abs(np.arange(n) - 30) < 15, 1.1, 1.0)[:, None]  # leans, and comes out a tenth too far
+    jump = np.where(np.abs(np.arange(n) - 90) < 8, -0.35, 0.0)[:, None] * [0.0, 1.0, 0.0]
+    truth = standing + jump
+    joints = before_camera(np.zeros(n), truth)
+    found = root.on_floor(truth * wrong, joints * wrong[:, None], camera, np.ones(n), FPS)
+    assert np.abs(found[20:40, 2] - 5.0).max() < 0.6 * 0.5
+    assert np.abs(found[85:95] - truth[85:95]).max() < 0.15
+    assert np.abs(found[60:75] - truth[60:75]).max() < 0.15
+
+
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch):
     """Without what makes up for the network's own errors, which exact landmarks do not have."""

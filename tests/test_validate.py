@@ -387,6 +387,36 @@ def test_failures_do_not_widen_the_errors(truths: Any):
     assert {name: round(found[name] / sizes[name], 2) for name in sizes} == pytest.approx(dict.fromkeys(sizes, 1.0), abs=0.25)
 
 
+def test_failures_need_not_be_gross_to_be_left_out(truths: Any):
+    sizes = {name: getattr(R.robustness, name) for name in fit.SIZES}
+
+    def astray(k: int, s: motion.Sampled) -> motion.Sampled:
+        return replace(s, position_m=s.position_m @ yaw_matrix(35).T) if k % 12 == 0 else s
+
+    found, used = fit.fitted(injected(truths, sizes, astray))
+    assert used["left_out"] >= 5
+    assert found["anchor_deg"] == pytest.approx(sizes["anchor_deg"], rel=0.25)
+
+
+def test_a_late_track_is_late_and_nothing_else(truths: Any):
+    found, _ = fit.fitted(injected(truths, {n: 1e-4 for n in fit.SIZES} | {"timing_s": 0.2}))
+    assert found["timing_s"] == pytest.approx(0.2, rel=0.25)
+    assert found["heading_deg"] < 0.1 * R.robustness.heading_deg
+    assert found["scale"] < 0.2 * R.robustness.scale
+
+
+def test_what_a_model_takes_of_a_wandering_error_is_given_back():
+    from scipy.ndimage import gaussian_filter1d
+
+    hz, n = 60.0, 240  # four seconds, in which little of it averages out
+    noise = gaussian_filter1d(np.random.default_rng(0).standard_normal((1000, 700)), WANDER_S * hz, axis=1)[:, 230 : 230 + n]
+    noise *= np.sqrt(2 * np.sqrt(np.pi) * WANDER_S * hz)
+    model = [np.ones(n), np.linspace(0, 5, n)]
+    rest = [fit._wandering(row, model, np.ones(n, dtype=bool), hz) for row in noise]
+    assert np.sqrt(np.mean(np.square(rest))) == pytest.approx(1.0, abs=0.08)
+    assert fit._wandering(noise[0], model, np.zeros(n, dtype=bool), hz).size == 0
+
+
 def test_fitted_sizes_are_a_recipe_table():
     import tomllib
 
@@ -514,8 +544,10 @@ def test_nothing_is_lifted_twice_and_a_stop_loses_nothing(standin: argparse.Name
     assert sorted(CALLS) == sorted(set(CALLS)), "every clip once"
     assert len(CALLS) == 5
     first = {p.name: p.read_bytes() for p in standin.out.iterdir()}
+    made = {p: p.stat().st_mtime_ns for p in (standin.work / "validation").iterdir()}
     run(standin)
     assert len(CALLS) == 5
+    assert {p: p.stat().st_mtime_ns for p in made} == made, "a fresh record is not made again"
     assert {p.name: p.read_bytes() for p in standin.out.iterdir()} == first, "equal input gives equal bytes"
     standin.option = ["factor=3"]
     run(standin)

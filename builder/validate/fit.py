@@ -167,17 +167,30 @@ def _components(floors: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, float
         targets.append(target)
         noises.append(max(float(rest @ rest) / (len(target) - 4), PRECISION_M**2))
     b, y, noise = np.array(designs), np.array(targets), np.array(noises)
-    use = np.ones(len(y), dtype=bool)
-    prior = np.array([0.05, 0.07, 0.03, 0.03]) ** 2
+    prior = _first_guess(floors)  # by medians: failures must not be part of what they are judged by
+    use = np.zeros(len(y), dtype=bool)
     for _ in range(6):
-        prior = _em(b[use], y[use], noise[use], prior)
-        spread = (b * prior) @ b.transpose(0, 2, 1) + noise[:, None, None] * np.eye(y.shape[1])
+        spread = (b * prior[None, None]) @ b.transpose(0, 2, 1) + noise[:, None, None] * np.eye(y.shape[1])
         unlikely = np.einsum("ni,ni->n", y, np.linalg.solve(spread, y[..., None])[..., 0]) - (y.shape[1] - 4)
-        keep = unlikely <= chi2.isf(RARE, 4)
-        if (keep == use).all() or keep.sum() < LEAST_CLIPS:
+        likely = unlikely <= chi2.isf(RARE, 4)
+        if (likely == use).all() or likely.sum() < LEAST_CLIPS:
             break
-        use = keep
+        use = likely
+        prior = _em(b[use], y[use], noise[use], prior)
     return (float(np.sqrt(prior[0])), float(np.degrees(np.sqrt(prior[1]))), float(np.sqrt(prior[2]))), int(use.sum())
+
+
+def _first_guess(floors: Sequence[Mapping[str, Any]]) -> Floats:
+    """Variances (4,) of scale, anchor and drift to both sides, each as if the others were nothing."""
+    factors, drifts = [], []
+    for floor in floors:
+        place, off = _complex(floor, "place"), _complex(floor, "off")
+        factor = np.vdot(place, off) / np.vdot(place, place)
+        factors.append((factor.real, factor.imag))
+        rest = (off - factor * place)[-1] / max(floor["way"][-1], LEAST_REACH_M)
+        drifts += [rest.real, rest.imag]
+    scale, anchor = (_spread(column) for column in zip(*factors, strict=True))
+    return np.maximum(np.array([scale, anchor, *2 * [_spread(drifts)]]), 1e-3) ** 2
 
 
 def _em(b: Floats, y: Floats, noise: Floats, prior: Floats) -> Floats:

@@ -16,7 +16,7 @@ from builder.viz.report import count, percent, skipped_view, words
 TEMPLATE = Path(__file__).with_name("validation.html.j2")
 PICTURES = 12
 LISTED = 60
-SIZE_IN = (5.4, 3.0)
+SIZE_IN = (5.6, 3.1)
 TRUE, LIFTED = "edge", "q1"
 HOW = {
     "camera": "worlds laid together by their cameras",
@@ -103,6 +103,9 @@ def _paths(ax: Any, truth: Floats, lifted: Floats) -> None:
         ax.plot(*points.T, color=ink.light(colour), linewidth=wide, solid_capstyle="round", solid_joinstyle="round", label=name)
         ax.plot(*points[-1], "s", markersize=4.5, color=ink.light(colour), markeredgecolor=ink.light("paper"), markeredgewidth=0.6)
     ax.plot(*truth[0], "o", markersize=6, color=ink.light("ink"), markeredgecolor=ink.light("paper"), markeredgewidth=0.8)
+    ax.xaxis.set_major_formatter(lambda value, _: f"{-value + 0.0:g}".replace("-", "\N{MINUS SIGN}"))  # counts to the left, as they do
+    ax.set_xlabel("\N{LEFTWARDS ARROW} left (m)", size=6.5, color=ink.light("soft"), labelpad=2)
+    ax.set_ylabel("forward (m) \N{RIGHTWARDS ARROW}", size=6.5, color=ink.light("soft"), labelpad=2)
     ax.legend(loc="best", fontsize=7, frameon=False, labelcolor=ink.light("soft"), handlelength=1.4)
 
 

@@ -104,7 +104,7 @@ def main() -> None:
     """Print the tables."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}")
-    print(f"code {pipeline.code_digest()}, {len(plugins.names('questions'))} question families\n")
+    print(f"code {pipeline.code_of('synthetic')}, {len(plugins.names('questions'))} question families\n")
     measure_tracks()
     print(f"\n{'tracks':>7} {'workers':>8} {'seconds':>9} {'tracks/s':>9} {'peak memory':>12}")
     for workers in (1, 2):

@@ -228,11 +228,13 @@ def _track(
     """One person's track from first to last sight; what is common to the clip is left to the caller."""
     from builder.lifters.monocular.ground import placed_joints
     from builder.lifters.monocular.heading import facing
+    from builder.lifters.monocular.root import on_floor
     from builder.lifters.monocular.verdict import measured, verdict
 
     turn, centre = camera_to_world[:, :3, :3], camera_to_world[:, :3, 3]
-    joints_m = np.einsum("nij,nkj->nki", turn, placed_joints(body)) + centre[:, None]
-    root_m = np.einsum("nij,nj->ni", turn, body.root_m) + centre
+    root_cam = on_floor(body.root_m, body.joints_m, camera_to_world, weight, seen.fps)
+    joints_m = np.einsum("nij,nkj->nki", turn, placed_joints(replace(body, root_m=root_cam))) + centre[:, None]
+    root_m = np.einsum("nij,nj->ni", turn, root_cam) + centre
     way = facing(joints_m, root_m, centre, weight, seen.fps)
     measures = measured(person, way, root_m, miss_px, seen.fps, (seen.width, seen.height))
     word, reasons = verdict(measures, doubts)

@@ -30,6 +30,7 @@ WINDOW, LEVELS = 15, 3
 STILL_PX, STILL_SHARE = 0.15, 0.9  # median flow of a still camera, and in how many of the frames
 DRIFT_PX = 1.0  # from where it was up to a second ago, which tells a very slow pan from standing still
 TURN_PX, TURN_SHARE = 1.2, 0.9  # how near a turn alone must bring how many of the points
+TURN_DOUBT = 0.6  # of the points, from which a turn will do where structure from motion fails: a hand that sways by centimetres
 KEY_S, KEY_SHARE = 1.5, 0.5  # a key frame serves until so old, or until fewer of its points are left
 FEW = 12  # points with which a turn can still be told
 ROUNDS = 10
@@ -81,7 +82,7 @@ class Background:
         self._width, self._height = width, height
         self._scale = min(1.0, SIDE / max(width, height))
         self._before: Any = None
-        self._places = np.zeros((0, 2), np.float32)
+        self._places: Any = np.zeros((0, 2), np.float32)
         self._names = np.zeros(0, np.int64)
         self._next = 0
         self._kept: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
@@ -122,9 +123,9 @@ class Background:
     def _follow(self, grey: Any, free: Bools) -> None:
         import cv2
 
-        how = {"winSize": (WINDOW, WINDOW), "maxLevel": LEVELS, "criteria": (3, 20, 0.01)}
-        there, found, _ = cv2.calcOpticalFlowPyrLK(self._before, grey, self._places, None, **how)
-        back, found_back, _ = cv2.calcOpticalFlowPyrLK(grey, self._before, there, None, **how)
+        how: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": LEVELS, "criteria": (3, 20, 0.01)}
+        there, found, _ = cv2.calcOpticalFlowPyrLK(self._before, grey, self._places, np.empty_like(self._places), **how)
+        back, found_back, _ = cv2.calcOpticalFlowPyrLK(grey, self._before, there, np.empty_like(self._places), **how)
         home = np.linalg.norm(back - self._places, axis=1) < RETURN_PX
         x, y = np.rint(np.nan_to_num(there, nan=-1.0)).astype(int).T
         inside = (x >= 0) & (y >= 0) & (x < grey.shape[1]) & (y < grey.shape[0])
@@ -144,11 +145,12 @@ class Background:
         column, row = (self._places // NEAR).astype(int).T
         taken[row, column] = 1
         taken = cv2.dilate(taken, np.ones((3, 3), np.uint8)).repeat(NEAR, axis=0).repeat(NEAR, axis=1)[: grey.shape[0], : grey.shape[1]]
-        corner = cv2.cornerMinEigenVal(np.float32(grey) / np.float32(255), 5)
+        corner = cv2.cornerMinEigenVal(grey.astype(np.float32) / 255, 5)
         corner[~free | (taken > 0)] = 0
         corner[:3], corner[-3:], corner[:, :3], corner[:, -3:] = 0, 0, 0, 0
         rows, columns = grey.shape[0] // CELL, grey.shape[1] // CELL
-        squares = corner[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL).transpose(0, 2, 1, 3).reshape(rows, columns, -1)
+        squares = corner[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns, CELL)
+        squares = squares.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
         best = squares.argmax(axis=2)
         wanted = squares.max(axis=2) > CORNER
         row, column = np.nonzero(wanted)
@@ -167,6 +169,11 @@ class Turning(NamedTuple):
     inliers: Floats
     pairs: tuple[tuple[int, int], ...]
 
+    @property
+    def share(self) -> float:
+        """Mean share of the points that a turn alone explains; 0 when too few are ever seen."""
+        return float(np.nanmean(self.inliers)) if np.isfinite(self.inliers).any() else 0.0
+
 
 def solve(background: Background, focal_px: float | None, focal_source: str, mode: str = "auto") -> Camera:
     """How the camera moved over the frames that `background` was fed.
@@ -179,21 +186,25 @@ def solve(background: Background, focal_px: float | None, focal_source: str, mod
     focal = DEFAULT_FOCAL * longest if focal_px is None else focal_px
     if mode == "static" or (mode == "auto" and stands_still(paths)):
         return _turned(paths, "static", focal, focal_source, np.tile(np.eye(3), (paths.frames, 1, 1)), _plain(paths))
-    if mode == "auto":
-        turning = turn(paths, focal)
-        if focal_px is None and turning.inliers.size:
-            found = focal_of_turn(paths, turning, focal)
-            if found is not None:
-                refined = turn(paths, found)
-                if np.nanmean(refined.inliers) >= np.nanmean(turning.inliers):
-                    focal, focal_source, turning = found, "sfm", refined
-        if _only_turns(turning):
-            return _turned(paths, "rotating", focal, focal_source, turning.rotation)
-        focal = DEFAULT_FOCAL * longest if focal_px is None else focal_px
-
     from builder.lifters.monocular.sfm import travelled
 
-    return travelled(paths, focal, focal_source, known=focal_px is not None)
+    if mode == "moving":
+        return travelled(paths, focal, focal_source, known=focal_px is not None)
+    turning = turn(paths, focal)
+    found = focal_of_turn(paths, turning) if focal_px is None else None
+    if found is not None:
+        better = turn(paths, found)
+        if better.share >= max(turning.share, TURN_SHARE):
+            return _turned(paths, "rotating", found, "sfm", better.rotation)
+    if turning.share > TURN_SHARE:
+        return _turned(paths, "rotating", focal, focal_source, turning.rotation)
+    try:
+        return travelled(paths, focal, focal_source, known=focal_px is not None)
+    except LiftError as error:
+        if turning.share < TURN_DOUBT:
+            raise
+        doubt = f"the camera is taken only to turn, which explains {turning.share:.0%} of the background ({error})"
+        return _turned(paths, "rotating", focal, focal_source, turning.rotation, (doubt,))
 
 
 def _turned(paths: Paths, mode: str, focal: float, source: str, rotation: Floats, reasons: tuple[str, ...] = ()) -> Camera:
@@ -207,15 +218,18 @@ def _plain(paths: Paths) -> tuple[str, ...]:
 
 def stands_still(paths: Paths) -> bool:
     """Whether the background stays where it is, from each frame to the next and over a second; a plain one does."""
-    second = max(1, round(1.0 / max(np.median(np.diff(paths.time_s)), 1e-3))) if paths.frames > 1 else 1
-    still = []
-    for k in range(1, paths.frames):
-        for apart, bound in ((1, STILL_PX), (second, DRIFT_PX)):
-            if k >= apart and (apart == 1 or k % max(1, second // 5) == 0):
-                a, b = paths.both(k - apart, k)
-                if len(a) >= FEW:
-                    still.append(np.median(np.linalg.norm(b - a, axis=1)) < bound * paths.pixel)
-    return not still or float(np.mean(still)) > STILL_SHARE
+    if paths.frames < 2:
+        return True
+    second = min(paths.frames - 1, max(1, round(1 / max(float(np.median(np.diff(paths.time_s))), 1e-3))))
+    for apart, bound in ((1, STILL_PX), (second, DRIFT_PX)):
+        still = []
+        for k in range(apart, paths.frames, max(1, apart // 5)):
+            a, b = paths.both(k - apart, k)
+            if len(a) >= FEW:
+                still.append(np.median(np.linalg.norm(b - a, axis=1)) < bound * paths.pixel)
+        if still and np.mean(still) <= STILL_SHARE:
+            return False
+    return True
 
 
 def turn(paths: Paths, focal_px: float) -> Turning:
@@ -262,12 +276,7 @@ def rotation_between(a: Floats, b: Floats, bound: float) -> tuple[Floats, Bools]
     return rotation, off < bound
 
 
-def _only_turns(turning: Turning) -> bool:
-    known = turning.inliers[np.isfinite(turning.inliers)]
-    return bool(known.size) and float(np.mean(known)) > TURN_SHARE
-
-
-def focal_of_turn(paths: Paths, turning: Turning, focal_px: float) -> float | None:
+def focal_of_turn(paths: Paths, turning: Turning) -> float | None:
     """The focal length in pixels under which the points fit a turning camera best; None when it turns too little for that to show."""
     steps = np.linalg.norm(_vectors(turning.rotation), axis=1)
     if steps.max(initial=0.0) < np.radians(PAN_DEG):
@@ -294,8 +303,8 @@ def focal_of_turn(paths: Paths, turning: Turning, focal_px: float) -> float | No
     best = int(np.argmin(misses))
     if best in (0, len(grid) - 1):
         return None
-    step = grid[1] - grid[0]
-    found = minimize_scalar(lambda g: miss(float(np.exp(g))), bounds=(grid[best] - step, grid[best] + step), method="bounded", options={"xatol": 1e-3})
+    within = grid[best - 1], grid[best + 1]
+    found = minimize_scalar(lambda g: miss(float(np.exp(g))), bounds=within, method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from builder.lifters.monocular.records import Camera
 from builder.types import Bools, Floats, LiftError
@@ -56,9 +57,9 @@ class World:
 
 
 class Feet(NamedTuple):
-    """The lowest sole of somebody per frame: number of the frame (k,), where it is in the camera's axes turned to its world's (k, 3), metres."""
+    """The lowest sole of somebody per frame: the frame's number (k,); where it is from the camera, in its world's axes (k, 3), metres."""
 
-    frame: Floats
+    frame: NDArray[np.int64]
     place: Floats
 
 
@@ -129,7 +130,7 @@ def lowest(body: Body, camera: Camera, up: Floats) -> Feet:
     soles = placed_joints(body)[shown][:, SOLES]
     soles = np.einsum("nij,nkj->nki", camera.rotation[shown], soles)
     which = (soles @ up).argmin(axis=1)
-    return Feet(shown, soles[np.arange(len(shown)), which] - SOLE_M * up)
+    return Feet(shown.astype(np.int64), soles[np.arange(len(shown)), which] - SOLE_M * up)
 
 
 def floor_of_feet(feet: Sequence[Feet], up: Floats, fps: float) -> tuple[Floats, float]:

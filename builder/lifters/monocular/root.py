@@ -20,6 +20,13 @@ ROUNDS = 4
 TOLERANCE = 0.02  # residual, as a share of the body's size in the picture, beyond which a landmark loses its say
 DISTANCE_S, RAY_S = 0.25, 0.05
 
+SOLES = (29, 30, 31, 32)  # heels and toes
+SOLE_M = 0.03  # how far above the floor their landmarks are
+SIZE_ERROR = 0.06  # of a distance told by the person's size: a lean or a crouch shifts it by as much as a tenth
+SOLE_ERROR_M, TILT_ERROR = 0.015, 0.015  # of a sole's place in the picture, and of the vertical (radians)
+FARTHEST = 0.2  # log distance that the floor may move a person
+OFF_FLOOR = 0.06  # log distance by which the lower sole seems too far when it is in the air or on a step
+
 
 def toward(directions: Floats) -> Floats:
     """Rotations (n, 3, 3) that take the camera's axis +z to the unit `directions` (n, 3) without twist."""
@@ -113,3 +120,27 @@ def steadied(root_cam: Floats, camera_to_world: Floats, weight: Floats, fps: flo
     ray = smoothed(ray, weight, RAY_S * fps)
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     return np.asarray(np.einsum("nji,nj->ni", camera_to_world, ray * steady))
+
+
+def on_floor(root_cam: Floats, joints_cam: Floats, camera_to_world: Floats, weight: Floats, fps: float) -> Floats:
+    """The root (n, 3), camera axes, moved along its ray to where the lower foot stands on the floor (y = 0 of the world, metres).
+
+    joints_cam (n, 33, 3) as placed by size; camera_to_world (n, 4, 4).  The floor tells little from low down or far away, and
+    nothing of somebody who jumps or climbs; there the size keeps the say.
+    """
+    seen = weight > 0
+    soles = np.where(seen[:, None, None], joints_cam[:, SOLES], 1.0)
+    by_size = np.linalg.norm(soles, axis=-1)
+    fall = -np.einsum("nj,nkj->nk", camera_to_world[:, 1, :3], soles) / by_size
+    over = np.maximum(camera_to_world[:, 1, 3] - SOLE_M, 0.05)[:, None]
+    apart = np.log(over / np.maximum(fall, 0.01) / by_size).min(axis=1)
+    steep = np.maximum(np.median(fall, axis=1), 0.02)
+    error = np.hypot(SOLE_ERROR_M / (steep * by_size.mean(axis=1)), TILT_ERROR / steep)
+    usual = float(np.median(apart[seen]))
+    if abs(usual) > FARTHEST / 2:
+        return root_cam  # stands on something else than this floor
+    above = np.maximum(apart - usual, 0.0)
+    trust = np.where(seen, SIZE_ERROR**2 / (SIZE_ERROR**2 + error**2) / (1 + (above / OFF_FLOOR) ** 2) ** 2, 0.0)
+    apart = smoothed(apart[:, None], trust + 1e-6 * seen, DISTANCE_S * fps, degree=1)
+    share = smoothed(trust[:, None], seen.astype(float), DISTANCE_S * fps, degree=1)
+    return np.asarray(root_cam * np.exp(np.clip(share, 0.0, 1.0) * np.clip(apart, -FARTHEST, FARTHEST)))

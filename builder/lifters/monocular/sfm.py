@@ -26,17 +26,17 @@ VIEWS_PER_S, VIEWS_MAX = 6.0, 150
 NEIGHBOURS = (*range(1, 9), 10, 12, 16, 20, 24, 32)  # views that are compared with each view
 COMMON = 24  # points that two views must share for it
 PATH_VIEWS = 3  # views in which a point must be seen
-POINTS_MAX = 1500  # per view
 MISS_MAX = 2.0  # pixels of the tracked images by which a point may miss its place
 TIMEOUT_S = 60.0, 2.0  # of the mapping: in any case, and for each view
 
 REGISTERED_MIN = 0.8
 REPROJECTION_MAX = 1.5
 FOCAL_RANGE = 0.5, 2.0
-PARALLAX_MIN_DEG = 1.5
+PARALLAX_MIN_DEG, PARALLAX_POINT_DEG = 1.5, 0.8  # of the median point, of each
 EPIPOLAR_PX, EPIPOLAR_SHARE = 1.5, 0.75
 ROUNDS = 6
 FEW = 10
+MISSING = 3  # the exit status that says that pycolmap is not there
 
 
 class Model(NamedTuple):
@@ -54,19 +54,14 @@ class Model(NamedTuple):
 
 
 def travelled(paths: Paths, focal_px: float, focal_source: str, known: bool) -> Camera:
-    """The camera of a clip in which it travels.  An unknown focal length is first found along with the rest, then held.
+    """The camera of a clip in which it travels; an unknown focal length is found along with the rest.
 
-    Raises LiftError when the motion cannot be found or is not to be trusted, SetupError when pycolmap is missing.
+    One mapping does both: a second one with the found length held was measured to change nothing (points followed from frame to
+    frame hold no wrong matches, which had made it necessary with descriptors).  Raises LiftError when the motion cannot be found or
+    is not to be trusted, SetupError when pycolmap is missing.
     """
     views = _views(paths)
-    model = mapped(paths, views, focal_px, refine=not known)
-    if not known:
-        longest = max(paths.width, paths.height)
-        if not FOCAL_RANGE[0] <= model.focal_px / longest <= FOCAL_RANGE[1]:
-            raise LiftError(f"camera motion: the focal length comes out at {model.focal_px / longest:.2f} of the picture's longest side")
-        focal_source = "sfm"
-        model = mapped(paths, views, model.focal_px, refine=False)
-    return checked(paths, views, model, focal_source)
+    return checked(paths, views, mapped(paths, views, focal_px, refine=not known), focal_source if known else "sfm")
 
 
 def _views(paths: Paths) -> Any:
@@ -97,17 +92,16 @@ def mapped(paths: Paths, views: Any, focal_px: float, refine: bool) -> Model:
         _run(given, found, len(views))
         with np.load(found) as z:
             if not len(z["view"]):
-                raise LiftError("camera motion: no structure from motion was found; the background may be too plain, too blurred or too much hidden")
-            return Model(
-                views[z["view"]], z["rotation"], z["centre"], z["name"], z["point"], float(z["miss"]), float(z["focal"]), float(z["parallax"])
-            )
+                raise LiftError("camera motion: no structure from motion was found; the background may be too plain, blurred or hidden")
+            miss, focal, parallax = (float(z[key]) for key in ("miss", "focal", "parallax"))
+            return Model(views[z["view"]], z["rotation"], z["centre"], z["name"], z["point"], miss, focal, parallax)
 
 
 def _run(given: Path, found: Path, views: int) -> None:
     root = str(Path(__file__).resolve().parents[3])
     known = os.environ.get("PYTHONPATH")
     environment = {**os.environ, "PYTHONPATH": root + (os.pathsep + known if known else ""), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", __spec__.name, str(given), str(found)]
+    command = [sys.executable, "-m", "builder.lifters.monocular.sfm", str(given), str(found)]
     limit_s = TIMEOUT_S[0] + TIMEOUT_S[1] * views
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
@@ -117,21 +111,18 @@ def _run(given: Path, found: Path, views: int) -> None:
         raise SetupError("a moving camera needs pycolmap; install it with: pip install 'humanmovevqa[lift]'")
     if done.returncode != 0 or not found.is_file():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise LiftError(f"camera motion: structure from motion stopped with status {done.returncode} ({last[-900:]})")
-
-
-MISSING = 3  # the exit status that says that pycolmap is not there
+        raise LiftError(f"camera motion: structure from motion stopped with status {done.returncode} ({last[-200:]})")
 
 
 def checked(paths: Paths, views: Any, model: Model, focal_source: str) -> Camera:
     """The camera in every frame, once the mapping has passed the gates.  Raises LiftError with the gate that it failed."""
     share = len(model.frame) / len(views)
-    longest = max(paths.width, paths.height)
+    focal = model.focal_px / max(paths.width, paths.height)
     miss = model.miss_px / paths.pixel
     faults = [
         (share < REGISTERED_MIN, f"only {share:.0%} of the views fit together"),
         (miss > REPROJECTION_MAX, f"its points miss their places by {miss:.1f} pixels"),
-        (not FOCAL_RANGE[0] <= model.focal_px / longest <= FOCAL_RANGE[1], f"a focal length of {model.focal_px / longest:.2f} of the longest side"),
+        (not FOCAL_RANGE[0] <= focal <= FOCAL_RANGE[1], f"the focal length comes out at {focal:.2f} of the longest side"),
         (model.parallax_deg < PARALLAX_MIN_DEG, f"a parallax of {model.parallax_deg:.1f} degrees, too little to tell near from far"),
     ]
     for fault, text in faults:
@@ -163,7 +154,8 @@ def between_views(paths: Paths, model: Model) -> tuple[Floats, Floats]:
         names, places = paths.at(k)
         seen = where[names] >= 0
         if seen.sum() >= FEW:
-            rotation[k], centre[k] = _fitted(rotation[k], centre[k], model.point[where[names[seen]]], places[seen] / model.focal_px, paths.pixel / model.focal_px)
+            points, flat = model.point[where[names[seen]]], places[seen] / model.focal_px
+            rotation[k], centre[k] = _fitted(rotation[k], centre[k], points, flat, paths.pixel / model.focal_px)
     return rotation, centre
 
 
@@ -203,7 +195,8 @@ def epipolar_share(paths: Paths, rotation: Floats, centre: Floats, focal_px: flo
         essential = np.cross(np.eye(3), move) @ turn
         ray_a, ray_b = (np.concatenate([p / focal_px, np.ones((len(p), 1))], axis=1) for p in (places_a, places_b))
         line_b, line_a = ray_a @ essential.T, ray_b @ essential
-        off = np.abs((ray_b * line_b).sum(axis=1)) / np.maximum(np.sqrt((line_b[:, :2] ** 2).sum(axis=1) + (line_a[:, :2] ** 2).sum(axis=1)), 1e-12)
+        steep = np.sqrt((line_b[:, :2] ** 2).sum(axis=1) + (line_a[:, :2] ** 2).sum(axis=1))
+        off = np.abs((ray_b * line_b).sum(axis=1)) / np.maximum(steep, 1e-12)
         good.append(off * focal_px < EPIPOLAR_PX * paths.pixel)
     return float(np.concatenate(good).mean()) if good else 0.0
 
@@ -261,13 +254,14 @@ def _map(pycolmap: Any, folder: Path, names: list[Any], refine: bool, pixel: flo
     options.min_model_size = 3
     options.ba_refine_focal_length, options.ba_refine_extra_params = refine, False
     options.mapper.abs_pose_refine_focal_length, options.mapper.abs_pose_refine_extra_params = False, False
-    options.mapper.init_min_tri_angle = 8.0
+    options.mapper.init_min_tri_angle = 4.0
+    options.mapper.abs_pose_min_num_inliers = 15
+    options.triangulation.min_angle = options.mapper.filter_min_tri_angle = PARALLAX_POINT_DEG
     options.mapper.filter_max_reproj_error = MISS_MAX * pixel
     options.mapper.abs_pose_max_error = 4.0 * pixel
     options.triangulation.merge_max_reproj_error = options.triangulation.complete_max_reproj_error = MISS_MAX * pixel
     models = pycolmap.incremental_mapping(str(folder / "views.db"), str(folder), str(folder), options)
     best = max(models.values(), key=lambda m: m.num_reg_images(), default=None)
-    empty = best is None
     images = [] if best is None else sorted(best.images.items())
     images = [(key, image) for key, image in images if image.has_pose]
     poses = [image.cam_from_world() for _, image in images]
@@ -291,8 +285,8 @@ def _map(pycolmap: Any, folder: Path, names: list[Any], refine: bool, pixel: flo
         centre=centre,
         name=np.array(name, dtype=np.int64),
         point=np.array(place).reshape(-1, 3),
-        miss=0.0 if empty else best.compute_mean_reprojection_error(),
-        focal=0.0 if empty else best.cameras[1].focal_length,
+        miss=0.0 if best is None else best.compute_mean_reprojection_error(),
+        focal=0.0 if best is None else best.cameras[1].focal_length,
         parallax=float(np.median(angle)) if angle else 0.0,
     )
 
