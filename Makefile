@@ -43,9 +43,9 @@ bench: $(VENV)/project.stamp ## time a build of N=1000 synthetic clips
 evidence: $(VENV)/project.stamp ## measure what README states, into evidence/ (an interrupted run continues)
 	$(BIN)/python tests/evidence.py
 
-sample: $(VENV)/project.stamp ## rebuild the sample that travels in the package
+sample: $(VENV)/project.stamp ## rebuild the packaged dataset from the true tracks of the packaged clips
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
-	$(BIN)/humanmovevqa build --no-report --out builder/sample --work "$$work"
+	$(BIN)/humanmovevqa build --lifter groundtruth --no-report --out builder/sample --work "$$work"
 
 clean: ## remove what make and the tools have made
 	rm -rf $(VENV) humanmovevqa work build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

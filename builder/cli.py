@@ -199,11 +199,14 @@ def run_lift(args: argparse.Namespace) -> int:
     return 2 if all(lifting.refused(track) for track in tracks) else 0
 
 
-def run_validate(args: argparse.Namespace) -> int:
-    """Compare a lifter with the truth of a source: a table, validation.json and validation.html."""
+def run_validate(args: argparse.Namespace, shown: Callable[..., Any] | None = None) -> int:
+    """Compare a lifter with the truth of a source: a table, validation.json and validation.html; `shown` replaces the progress bar."""
+    from builder import pipeline
     from builder.validate.run import run
 
-    return run(args, bar)
+    at_least(args, workers=1, limit=1)
+    plan = pipeline.Plan(sources_of(args), args.lifter, recipe.load(args.recipe), args.work, args.limit, options_of(args))
+    return run(plan, args.out, args.workers, args.fit, args.quiet, shown or bar)
 
 
 def sources_of(args: argparse.Namespace) -> tuple[tuple[str, str | None], ...]:

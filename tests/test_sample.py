@@ -11,7 +11,19 @@ SAMPLE = Path(__file__).resolve().parent.parent / "builder" / "sample"
 
 
 def test_the_packaged_sample_is_a_build_of_this_code(tmp_path: Path):
-    arguments = ["build", "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), "--workers", "2", "--quiet", "--no-report"]
+    arguments = [
+        "build",
+        "--lifter",
+        "groundtruth",
+        "--out",
+        str(tmp_path / "out"),
+        "--work",
+        str(tmp_path / "work"),
+        "--workers",
+        "2",
+        "--quiet",
+        "--no-report",
+    ]
     assert cli.main(arguments) == 0
     built = {p.relative_to(tmp_path / "out"): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     packaged = {p.relative_to(SAMPLE): p.read_bytes() for p in SAMPLE.rglob("*") if p.is_file()}

@@ -15,12 +15,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from builder import geometry, motion, plugins, recipe, store
+from builder.cli import run_validate as run
 from builder.geometry import heading_deg, transform, yaw_matrix
 from builder.performer import Turn, Wait, Walk, perform
 from builder.robustness import WANDER_S, perturb
 from builder.types import BuildError, Clip, Floats, LiftError, PluginError, Track, TrackError
 from builder.validate import agreement, fit, metrics, pairing, summary
-from builder.validate.run import run
 
 R = recipe.load()
 PEOPLE = 120

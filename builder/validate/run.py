@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,39 +39,25 @@ def silent(title: str, total: int, quiet: bool) -> AbstractContextManager[Progre
     return nullcontext(lambda done, total, what: None)
 
 
-def run(args: argparse.Namespace, bar: Bar = silent) -> int:
-    """Validate args.lifter on args.source and write into args.out.  Raises SourceError, PluginError, RecipeError, BuildError."""
+def run(plan: pipeline.Plan, out: Path, workers: int = 1, fit: bool = False, quiet: bool = False, bar: Bar = silent) -> int:
+    """Validate the plan's lifter on its sources and write into `out`.  Raises PluginError, SetupError, BuildError, StoreError."""
     from builder.viz.validation import page
 
-    plan = _plan(args)
-    store.need_folder(args.out)
-    records = compared(plan, args.workers, lambda total: bar(f"{plan.lifter} against the truth", total, args.quiet))
+    store.need_folder(out)
+    records = compared(plan, workers, lambda total: bar(f"{plan.lifter} against the truth", total, quiet))
     found = summary(records, plan.recipe, plan.lifter, plan.options)
     print(table(found))
     for one in found["refused"]:
-        if not args.quiet:
+        if not quiet:
             print(f"refused {one['clip_id']}: {one['reason']}", file=sys.stderr)
-    if args.fit:
+    if fit:
         used = found["fitted_from"]
         print(f"\n# fitted to {used['clips']} people, {used['paths']} paths; {used['left_out']} failures left out\n{toml(found['fitted'])}")
-    store.write_atomic(args.out / "validation.json", (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
-    store.write_atomic(args.out / "validation.html", page(found, records).encode())
+    store.write_atomic(out / "validation.json", (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
+    store.write_atomic(out / "validation.html", page(found, records).encode())
+    if not quiet:
+        print(f"pictures: {out / 'validation.html'}", file=sys.stderr)
     return 0
-
-
-def _plan(args: argparse.Namespace) -> pipeline.Plan:
-    for name in ("workers", "limit"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise BuildError(f"--{name}: expected 1 or more, got {value}")
-    options = {}
-    for text in args.option:
-        key, equals, value = text.partition("=")
-        if not (key and equals and value):
-            raise BuildError(f"--option {text}: expected KEY=VALUE, such as focal=1450")
-        options[key] = value
-    sources = tuple((name, root or None) for name, _, root in (text.partition("=") for text in args.source))
-    return pipeline.Plan(sources, args.lifter, recipe.load(args.recipe), args.work, args.limit, options)
 
 
 def compared(plan: pipeline.Plan, workers: int, bar: Callable[[int], AbstractContextManager[Progress]]) -> list[dict[str, Any]]:

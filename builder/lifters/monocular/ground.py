@@ -1,7 +1,7 @@
 """Which way is up, where the floor is, and how many metres one unit of the camera's motion is: all of it from the people.
 
 A person is the ruler: the landmarks are metric, so feet on the floor tell how far the floor is.  Standing bodies tell the vertical
-to two or three degrees; over a few metres of path that would be a step of 20 cm, so the floor itself has the last word where it shows.
+to about four degrees; over a few metres of path that would be a step of 20 cm, so the floor itself has the last word where it shows.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SHOWN = 0.5  # visibility from which a landmark counts
 SOLE_M = 0.03  # the sole below the landmarks of heel and toes
 UPRIGHT_DEG = 35.0  # a body axis so far from the others is not that of somebody standing
 UPRIGHT_FRAMES = 10
-AXIS_DEG = 2.5  # standard deviation of the vertical that bodies tell
-FOOT_M, DEPTH_SHARE = 0.03, 0.03  # standard deviations of a planted foot: its height, and its distance as a share of it
+AXIS_DEG = 3.0  # standard deviation of the vertical that bodies tell
+FOOT_M, DEPTH_SHARE = 0.06, 0.06  # standard deviations of a planted foot: its height, and its distance as a share of it
 STEP_S = 0.5  # feet nearer in time than this are no news
 PLANE_DEG = 15.0  # how far the floor may be from the bodies' vertical
 FLOOR_SHARE = 0.02  # of the camera's height: how near the floor's points lie to it
