@@ -27,3 +27,14 @@ def test_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared test data at {folder}; set HUMANMOVEVQA_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def networks() -> Path:
+    """The folder of the default lifter's networks, or a skip: tests fetch nothing."""
+    from builder.lifters.monocular import weights
+
+    for folder in (os.environ.get(weights.VARIABLE), weights.cache()):
+        if folder and all((Path(folder) / name).is_file() for name in weights.MEMBERS):
+            return Path(folder)
+    pytest.skip(f"no BlazePose weights: set {weights.VARIABLE}, or lift a video once (`make build` does)")

@@ -162,6 +162,17 @@ def test_people_are_left_out(textures: list[Floats]) -> None:
     assert camera.solve(background, FOCAL, "user").mode == "static"
 
 
+def test_a_box_over_everything_with_somebody_in_it_is_not_believed(textures: list[Floats]) -> None:
+    person, wrong = [300.0, 60, 400, 330], [10.0, 100, 630, 359]
+    counts = []
+    for boxes in ([person], [person, wrong], [wrong]):
+        background = Background(WIDTH, HEIGHT)
+        background.add(rendered(np.eye(4), textures), 0.0, np.array(boxes))
+        counts.append(len(background.paths().name))
+    assert counts[0] == counts[1]
+    assert counts[2] < 0.5 * counts[0]
+
+
 def test_large_images_are_followed_in_their_own_pixels(textures: list[Floats]) -> None:
     """Twice the size: places double, and so do the bounds."""
     small, large = Background(WIDTH, HEIGHT), Background(2 * WIDTH, 2 * HEIGHT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import zipfile
 from pathlib import Path
@@ -412,15 +411,6 @@ def test_a_place_that_cannot_be_written_says_what_to_do(empty_cache: Path):
 def test_wrong_options_are_named(options: dict[str, object], message: str):
     with pytest.raises(SetupError, match=message):
         monocular.load(**options)
-
-
-@pytest.fixture(scope="session")
-def networks() -> Path:
-    """The folder of BlazePose's files, or a skip: tests fetch nothing."""
-    for folder in (os.environ.get(weights.VARIABLE), weights.cache()):
-        if folder and all((Path(folder) / name).is_file() for name in weights.MEMBERS):
-            return Path(folder)
-    pytest.skip(f"no BlazePose weights: set {weights.VARIABLE}, or lift a video once")
 
 
 def clip_of(video: Path, **changes: object) -> Clip:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from builder.types import CATEGORIES, Event, Motion, Question
-from builder.viz import channels_figure, path_figure, report
+from builder.viz import channels_figure, lifted_figure, path_figure, report, shown_frames
 from builder.viz.channels import CLEAR_LANES, LABEL_PT, LEFT_IN, PANELS, WIDE_IN, event_label, lanes, lay_out, row_label, shared_limits
 from builder.viz.ink import text_width
 from builder.viz.path import arrow_frames, clear_place, drawn, drawn_direction, window
@@ -320,3 +320,30 @@ def test_a_score_is_over_when_its_whole_interval_is() -> None:
 @pytest.mark.parametrize(("value", "text"), [(12345, "12\u202f345"), (31.42, "31.4"), (None, "\u2013"), (-10, "\u221210")])
 def test_numbers_read_well(value: float | None, text: str) -> None:
     assert count(value) == text
+
+
+def test_a_lifted_person_is_one_picture_with_what_was_seen() -> None:
+    from builder.lifting import refused
+    from builder.motion import describe
+    from builder.performer import Turn, Walk, perform
+    from builder.recipe import load
+
+    track = perform([Walk(2.0), Turn(90.0)], seed=1)
+    n = track.num_frames
+    extra = {
+        "landmarks_px": np.full((n, 33, 2), 40.0) + np.arange(33)[:, None],
+        "camera_matrix": np.array([[70.0, 0, 40], [0, 70.0, 30], [0, 0, 1]]),
+        "confidence": np.ones(n),
+    }
+    track = replace(
+        track, extra=extra, provenance={"verdict": "refuse", "reasons": ["a long reason " * 20], "camera_mode": "static", "focal_px": 70.0}
+    )
+    rows = shown_frames(track)
+    assert len(rows) == len(set(rows)) == 6
+    assert (rows[0], rows[-1]) == (0, n - 1)
+    images = {row: np.full((60, 80, 3), 128, np.uint8) for row in rows}
+    first, second = (lifted_figure(track, describe(track, load()), images) for _ in range(2))
+    assert first.startswith(b"\x89PNG")
+    assert first == second
+    assert lifted_figure(replace(track, extra={}), describe(track, load()), images) != first
+    assert refused(track)

@@ -16,8 +16,9 @@ from builder.viz.path import draw_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FRAMES = 5
+FRAMES = 6
 DPI = 110
+AROUND, ASPECT = 0.75, 0.72  # half the height of a cut-out in body heights, and its width by its height
 # Pairs of BlazePose landmarks: trunk, arms, legs; a person's left is drawn in one colour, their right in the other.
 BONES: tuple[tuple[int, int, str], ...] = (
     (11, 12, "named"), (23, 24, "named"), (0, 11, "named"), (0, 12, "named"),
@@ -48,7 +49,7 @@ def lifted_figure(track: Track, motion: Motion, images: Mapping[int, NDArray[np.
         _words(fig, track)
         wide = 0.94 / max(1, len(images))
         for place, (row, image) in enumerate(sorted(images.items())):
-            ax = fig.add_axes((0.03 + place * wide, 0.55, 0.95 * wide, 0.33))
+            ax = fig.add_axes((0.03 + place * wide, 0.55, 0.95 * wide, 0.32))
             _frame(ax, track, row, image)
         caption = draw_path(fig.add_axes((0.07, 0.09, 0.37 * 7.4 / 11.0 * 1.1, 0.41)), motion)
         fig.text(0.07, 0.02, caption, color=ink.light("soft"), size=7)
@@ -73,17 +74,24 @@ def _words(fig: Any, track: Track) -> None:
 
 
 def _frame(ax: Axes, track: Track, row: int, image: NDArray[np.uint8]) -> None:
-    """One frame of the clip with the skeleton that was found in it."""
+    """One frame of the clip, cut to the person, with the skeleton that was found in it."""
     ax.imshow(image)
     ax.set_axis_off()
     ax.set_title(f"{row / track.fps:.1f} s", size=7, color=ink.light("soft"), pad=3)
     points = track.extra.get("landmarks_px")
-    if points is not None and track.valid[row]:
-        for a, b, colour in BONES:
-            ends = points[row, [a, b]]
-            ax.plot(ends[:, 0], ends[:, 1], color=ink.light("paper"), linewidth=2.6, solid_capstyle="round")
-            ax.plot(ends[:, 0], ends[:, 1], color=ink.light(colour), linewidth=1.5, solid_capstyle="round")
-        ax.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+    if points is None or not track.valid[row]:
+        return
+    if "camera_matrix" in track.extra:  # the lifter may have looked at smaller pictures
+        points = points * image.shape[1] / (2 * track.extra["camera_matrix"][0, 2])
+    for a, b, colour in BONES:
+        ends = points[row, [a, b]]
+        ax.plot(ends[:, 0], ends[:, 1], color=ink.light("paper"), linewidth=2.6, solid_capstyle="round")
+        ax.plot(ends[:, 0], ends[:, 1], color=ink.light(colour), linewidth=1.5, solid_capstyle="round")
+    low, high = points[row].min(axis=0), points[row].max(axis=0)
+    middle, half = (low + high) / 2, AROUND * float(max(high - low))
+    ax.set(
+        xlim=(middle[0] - half * ASPECT, middle[0] + half * ASPECT), ylim=(middle[1] + half, middle[1] - half), facecolor=ink.light("line")
+    )
 
 
 def _curves(fig: Any, motion: Motion, track: Track) -> None:

@@ -24,6 +24,7 @@ CELL = 20  # new points are the best corners of squares of this side, so that th
 NEAR = 10  # and lie about so far from the others; of two that come nearer, the older stays
 CORNER = 2e-5  # how much of a corner a point must be (smaller eigenvalue, images 0-1): above the noise of a plain wall
 INFLATE = 0.25  # of a person's box, outside of which the background begins
+LARGE = 0.4  # share of the picture in one box, and of a smaller box in it
 RETURN_PX = 0.5  # a point followed forward and back again must come home this near
 WINDOW, LEVELS = 15, 3
 
@@ -114,7 +115,7 @@ class Background:
 
     def _free(self, shape: tuple[int, int], boxes_px: Floats) -> Bools:
         free = np.ones(shape, dtype=bool)
-        for left, top, right, bottom in np.asarray(boxes_px, dtype=float).reshape(-1, 4) * self._scale:
+        for left, top, right, bottom in _believable(np.asarray(boxes_px, dtype=float).reshape(-1, 4) * self._scale, free.size):
             x, y = INFLATE * (right - left), INFLATE * (bottom - top)
             rows, columns = (max(0, int(top - y)), int(bottom + y) + 1), (max(0, int(left - x)), int(right + x) + 1)
             free[slice(*rows), slice(*columns)] = False
@@ -159,6 +160,21 @@ class Background:
         self._places = np.concatenate([self._places, new])
         self._names = np.concatenate([self._names, np.arange(self._next, self._next + len(new))])
         self._next += len(new)
+
+
+def _believable(boxes: Floats, picture: float) -> list[Floats]:
+    """The boxes (P, 4) without those that fill much of the `picture` (an area) and yet have somebody visible behind them.
+
+    A detector's mistake, before it is found out, would otherwise leave no background at all.
+    """
+    size = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    kept = []
+    for k, box in enumerate(boxes):
+        shared = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+        behind = (np.prod(np.maximum(shared, 0), axis=1) > LARGE * size) & (size < size[k])
+        if not (size[k] > LARGE * picture and behind.any()):
+            kept.append(box)
+    return kept
 
 
 class Turning(NamedTuple):
