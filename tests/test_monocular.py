@@ -137,6 +137,17 @@ def test_smoothing_keeps_what_a_polynomial_can_follow(degree: int):
     np.testing.assert_allclose(root.smoothed(noisy, there, 5.0, degree), values, atol=2e-3)
 
 
+def test_far_from_everything_known_the_nearest_is_held():
+    """Somebody who comes late: the frames long before are not used, but must be numbers."""
+    weight = np.zeros(400)
+    weight[300:330] = 1.0
+    values = np.linspace(0.0, 1.0, 400)[:, None]
+    found = root.smoothed(values, weight, 3.0)
+    assert np.isfinite(found).all()
+    assert found[0, 0] == pytest.approx(values[300, 0])
+    np.testing.assert_allclose(found[300:330], values[300:330], atol=1e-6)
+
+
 def test_a_jump_keeps_its_height_while_depth_noise_goes():
     rng = np.random.default_rng(2)
     t = np.arange(60) / FPS

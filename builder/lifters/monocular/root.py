@@ -105,6 +105,10 @@ def smoothed(values: Floats, weight: Floats, sigma: float, degree: int = 2) -> F
         reach = 2 * reach  # somebody out of sight for longer than the window
     matrix = moments[:, powers[:, None] + powers]
     ridge = np.diag(np.where(powers == 0, 0.0, 1e-6))  # where few are near, a lower degree will do
+    there_at = np.flatnonzero(weight > 0)
+    for lost in np.flatnonzero(moments[:, 0] <= 1e-12):  # so far from everything known that every weight is nought: hold the nearest
+        matrix[lost], sums[lost] = np.eye(degree + 1), 0.0
+        sums[lost, 0] = known[there_at[np.abs(there_at - lost).argmin()]]
     return np.asarray(np.linalg.solve(matrix + ridge * moments[:, :1, None], sums)[:, 0])
 
 
