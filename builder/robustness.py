@@ -78,7 +78,8 @@ def perturb(sampled: Sampled, recipe: Recipe, index: int) -> Sampled:
     return replace(sampled, position_m=shifted(position), heading_deg=angles[:, 0], lean_deg=angles[:, 1:3], tilt_deg=angles[:, 3])
 
 
-SCALED = ("walk_speed", "walk_distance", "run_speed", "still_speed", "still_s", "jump_rise", "jump_gravity", "crouch_drop", "turn_around")
+SCALED = ("walk_speed", "walk_distance", "run_speed", "still_speed", "jump_rise", "jump_gravity", "crouch_drop", "turn_around")
+SCALED_BACK = ("still_s",)  # who lets a faster sway pass for standing still also lets a shorter stop pass
 
 
 def doubted(recipe: Recipe, index: int) -> Recipe:
@@ -93,5 +94,9 @@ def doubted(recipe: Recipe, index: int) -> Recipe:
     return replace(
         recipe,
         channels={name: scaled(channel) for name, channel in recipe.channels.items()},
-        compound=replace(recipe.compound, **{name: getattr(recipe.compound, name) * factor for name in SCALED}),
+        compound=replace(
+            recipe.compound,
+            **{name: getattr(recipe.compound, name) * factor for name in SCALED},
+            **{name: getattr(recipe.compound, name) / factor for name in SCALED_BACK},
+        ),
     )
