@@ -82,6 +82,7 @@ class Robustness:
     anchor_deg: float
     heading_deg: float
     height_m: float
+    height_shift: float
     lean_deg: float
     timing_s: float
     threshold: float

@@ -1,6 +1,6 @@
 """True under doubt: perturbed copies of a motion, and which questions keep their answer in nearly all of them.
 
-A copy has the errors that a lifter makes (drift, scale, first heading, heading, height, lean, timing) and slightly other
+A copy has the errors that a lifter makes (drift, scale, first heading, heading, height, crouching, lean, timing) and slightly other
 bounds for what counts as a movement, since no viewer draws that line sharply either.  Sizes stand in the recipe.
 """
 
@@ -65,11 +65,13 @@ def perturb(sampled: Sampled, recipe: Recipe, index: int) -> Sampled:
     travelled = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(floor, axis=0).T))])
     position = position + travelled[:, None] * cfg.drift_per_m * rng.standard_normal(3) * [1.0, 0.3, 1.0]
     heights = wander(cfg.height_m, 1)
+    lowered = position[:, 1:2] - position[0, 1]  # who crouches or sits seems to a lifter to move along the floor
     position[:, 1] += heights[:, 0] - heights[0, 0]
     heading = sampled.heading_deg + anchor + wander(cfg.heading_deg, 1)[:, 0]
     lean = sampled.lean_deg + wander(cfg.lean_deg, 2)
 
     at = np.clip(np.arange(n) + cfg.timing_s * hz * rng.standard_normal(), 0, n - 1)
+    position[:, [0, 2]] += lowered * cfg.height_shift * rng.standard_normal(2)
 
     def shifted(values: Floats) -> Floats:
         return np.stack([np.interp(at, np.arange(n), column) for column in values.T], axis=1)

@@ -43,15 +43,15 @@ def run_all(function: Callable[[J], object], jobs: Sequence[J], names: Sequence[
 
 @contextmanager
 def _interrupts_left_to_us() -> Iterator[None]:
-    """Worker processes started inside ignore Ctrl-C for good: a clip in hand is finished and this process says what happened."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Worker processes started inside never see Ctrl-C: a job in hand is finished and this process says what happened.
+
+    The signal is held back, which children inherit, and not ignored: one that comes while they start is delivered afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _watch_parent(parent: int) -> None:

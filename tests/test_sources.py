@@ -127,7 +127,19 @@ def test_a_larger_cast_begins_with_the_smaller() -> None:
     assert next(synthetic.clips("1@2")).group != next(synthetic.clips("1@3")).group
     clip = next(synthetic.clips("1@2"))
     assert synthetic.reference(clip)[0].num_frames == clip.num_frames == clip.end_frame
-    assert len(list(sample.clips())) == 64
+
+
+def test_the_sample_is_a_dozen_clips_with_video_by_every_kind_of_camera() -> None:
+    found = list(sample.clips())
+    assert len(found) == 12
+    assert {c.meta["camera_kind"] for c in found} == {"static", "panning", "handheld", "following"}
+    assert all(c.video is not None and c.video.is_file() for c in found)
+    assert sum(p.stat().st_size for p in sample.FOLDER.iterdir()) < 8e6
+    for clip in found:
+        (truth,) = sample.reference(clip)
+        assert truth.num_frames == clip.num_frames
+        assert truth.camera_to_world is not None
+        assert truth.camera_to_world.shape == (clip.num_frames, 4, 4)
 
 
 @pytest.mark.parametrize("root", ["0", "-3", "ten", "5@", "5@x", "5.5"])

@@ -3,6 +3,8 @@
 A perturbed copy is  p' = e^s R(a) p + d * way  on the floor, with s, a and d one draw each per copy, plus errors of heading, height
 and lean that wander with a correlation time, all of it shifted in time by one draw.  So per clip
 * the shift that lays the two motions on each other best is its timing error, and is taken out first;
+* where both cameras are known the first heading's error a is measured as it is, as the 68th percentile of its size;
+* crouching moves somebody along the floor in proportion to the height lost; by how much is regressed in clips with such a change;
 * a, s and d cannot be told apart on one straight walk, so their variances are estimated over all clips at once (EM for variance
   components): each clip's floor error is regressed on all three, with the other clips as its prior;
 * wandering errors are what is left of a difference after what its model takes out of it (a constant, and for height the way), which
@@ -22,7 +24,9 @@ from builder.motion import smooth
 from builder.robustness import WANDER_S
 from builder.types import Floats, Motion
 
-SIZES = ("drift_per_m", "scale", "anchor_deg", "heading_deg", "height_m", "lean_deg", "timing_s")
+SIZES = ("drift_per_m", "scale", "anchor_deg", "heading_deg", "height_m", "height_shift", "lean_deg", "timing_s")
+LOWERED_M = 0.25  # range of height from which it shows how far crouching moves somebody along the floor
+ONE_SIGMA = 0.6827
 NORMAL = 1.4826  # median absolute value -> standard deviation of a normal error
 MOST_LAG_S = 0.5
 MOVES = (0.1, 10.0, 0.1)  # spread of floor speed (m/s), turning (deg/s) and climbing (m/s) from which a time shift shows
@@ -60,6 +64,7 @@ def errors_of(lifted: Motion, truth: Motion) -> dict[str, Any]:
     height = off(lifted.signals["displacement_y"], truth.signals["displacement_y"])
     leans = [off(lifted.signals[c], truth.signals[c])[upright][sparse] for c in ("rotation_pitch", "rotation_roll")]
     return {
+        "height_shift": _height_shift(path, seen - path, truth.signals["displacement_y"][:n]),
         "timing_s": lag,
         "floor": floor if np.hypot(*path.T).max() >= LEAST_REACH_M else None,
         "heading_off_deg": float(np.median(turned[known])) if known.any() else None,
@@ -67,6 +72,16 @@ def errors_of(lifted: Motion, truth: Motion) -> dict[str, Any]:
         "height_m": _wandering(height, [one, way] if way[-1] >= LEAST_REACH_M else [one], np.ones(n, dtype=bool), hz)[sparse].tolist(),
         "lean_deg": np.concatenate(leans).tolist(),
     }
+
+
+def _height_shift(path: Floats, off: Floats, height: Floats) -> list[float]:
+    """Metres of floor error (left, forward) per metre of height, in the sudden changes of height; [] where there are none."""
+    if np.ptp(height) < LOWERED_M:
+        return []
+    up, still = height - np.median(height), np.ones(len(height))
+    way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
+    design = np.stack([up, still, path[:, 0], path[:, 1], way], axis=1)  # what scale, anchor and drift explain is theirs
+    return [float(v) for v in np.linalg.lstsq(design, off, rcond=None)[0][0]]
 
 
 def _lag_s(lifted: Motion, truth: Motion, n: int) -> float | None:
@@ -131,7 +146,12 @@ def fitted(clips: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], dict[s
         sizes = dict(zip(("scale", "anchor_deg", "drift_per_m"), deviations, strict=True))
     for name in ("heading_deg", "height_m", "lean_deg"):
         sizes[name] = _spread([v for c in clips for v in c[name]])
+    shifts = [v for c in clips for v in c["height_shift"]]
+    sizes["height_shift"] = float(np.quantile(np.abs(shifts), ONE_SIGMA)) if shifts else float("nan")
     sizes["timing_s"] = _spread([c["timing_s"] for c in clips if c["timing_s"] is not None])
+    first = [c["anchor_deg"] for c in clips if c.get("anchor_deg") is not None]
+    if len(first) >= LEAST_CLIPS:  # both cameras known: the first heading's error is seen and need not be inferred from paths
+        sizes["anchor_deg"] = float(np.quantile(np.abs(first), ONE_SIGMA))
     if "anchor_deg" not in sizes:
         sizes["anchor_deg"] = _spread([c["heading_off_deg"] for c in clips if c["heading_off_deg"] is not None])
     return (

@@ -132,17 +132,18 @@ def _line(error: Exception) -> str:
 def person(pair: Pair, using: recipe.Recipe) -> dict[str, Any]:
     """One person's part of a record: metrics, events, answers with and without the filter, fitting errors, curves to draw."""
     lifted, truth = (motion.describe(geometry.fill_invalid(t), using) for t in (pair.lifted, pair.truth))
+    metrics = measure(pair, using)
     robust, loose = (answered(geometry.fill_invalid(pair.lifted), truth, using, kind) for kind in (True, False))
     return {
         "person_id": pair.lifted.person_id,
         "verdict": str(pair.lifted.provenance.get("verdict", "ok")),
-        "metrics": {k: round(v, 5) if isinstance(v, float) else v for k, v in measure(pair, using).items()},
+        "metrics": {k: round(v, 5) if isinstance(v, float) else v for k, v in metrics.items()},
         "events": events(lifted, truth),
         "answers": tally(robust, "category"),
         "answers_unfiltered": tally(loose, "category"),
         "templates": tally(robust, "template"),
         "disagreements": disagreements(robust),
-        "errors": errors_of(lifted, truth),
+        "errors": errors_of(lifted, truth) | {"anchor_deg": metrics["anchor_heading_error_deg"]},
         "series": _series(pair, lifted, truth, using),
     }
 
