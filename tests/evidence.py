@@ -70,7 +70,17 @@ def validation(name: str, source: str, films: str | None = None) -> dict[str, An
     command += ["--work", str(work / "work"), "--out", str(scratch / "out")]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": path})
     found: dict[str, Any] = json.loads((scratch / "out" / "validation.json").read_text())
-    return found
+    return {**found, "per_clip": [clip_line(clip) for clip in found["per_clip"]]}
+
+
+def clip_line(clip: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of one clip: its refusals, or the main errors and [agreeing, asked] of its person."""
+    kept = ("path_m", "rte_percent", "ate_m", "heading_error_deg", "anchor_heading_error_deg")
+    people = [
+        {name: p["metrics"][name] for name in kept} | {"answers": [sum(c[k] for c in p["answers"].values()) for k in (0, 1)]}
+        for p in clip["people"]
+    ]
+    return {"clip_id": clip["clip_id"], "camera": clip["camera"], "refused": clip["refused"], "people": people}
 
 
 def lifter_fit() -> dict[str, Any]:
