@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -62,12 +63,14 @@ def blind_real() -> dict[str, Any]:
 
 
 def validation(name: str, source: str, films: str | None = None) -> dict[str, Any]:
-    """Run `humanmovevqa validate` with the default lifter into a scratch folder that a later run continues; `films` names the one
-    whose videos are used."""
-    scratch, work = (ROOT / "work" / "evidence" / n for n in (name, films or name))
+    """Run `humanmovevqa validate` with the default lifter into a scratch folder that a later run continues; `films` names a
+    measurement whose videos are used again."""
+    scratch = ROOT / "work" / "evidence" / name
+    if films and not (scratch / "work" / "videos").exists():
+        shutil.copytree(ROOT / "work" / "evidence" / films / "work" / "videos", scratch / "work" / "videos", copy_function=os.link)
     command = [sys.executable, str(ROOT / "humanmovevqa.py"), "validate", "--source", source, "--lifter", "monocular", "--workers", "2"]
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-    command += ["--work", str(work / "work"), "--out", str(scratch / "out")]
+    command += ["--work", str(scratch / "work"), "--out", str(scratch / "out")]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": path})
     found: dict[str, Any] = json.loads((scratch / "out" / "validation.json").read_text())
     return {**found, "per_clip": [clip_line(clip) for clip in found["per_clip"]]}

@@ -55,6 +55,10 @@ def errors_of(lifted: Motion, truth: Motion) -> dict[str, Any]:
     path = truth.path_m[:n] - truth.path_m[0]
     seen = np.stack([np.interp(at, np.arange(n), c[:n]) for c in (lifted.path_m - lifted.path_m[0]).T], axis=1)
     way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(smooth(path, 0.25, hz), axis=0).T))])
+    height_now = truth.signals["displacement_y"][:n]
+    shift = _height_shift(path, seen - path, height_now)
+    if shift:
+        seen = seen - (height_now - height_now[0])[:, None] * np.array(shift)
     rows = np.rint((n - 1) * np.arange(1, AT + 1) / AT).astype(int)
     floor = {"place": path[rows].tolist(), "way": way[rows].tolist(), "off": (seen - path)[rows].tolist()}
     turned = (off(lifted.heading_deg, truth.heading_deg) + 180.0) % 360.0 - 180.0
@@ -64,7 +68,7 @@ def errors_of(lifted: Motion, truth: Motion) -> dict[str, Any]:
     height = off(lifted.signals["displacement_y"], truth.signals["displacement_y"])
     leans = [off(lifted.signals[c], truth.signals[c])[upright][sparse] for c in ("rotation_pitch", "rotation_roll")]
     return {
-        "height_shift": _height_shift(path, seen - path, truth.signals["displacement_y"][:n]),
+        "height_shift": shift,
         "timing_s": lag,
         "floor": floor if np.hypot(*path.T).max() >= LEAST_REACH_M else None,
         "heading_off_deg": float(np.median(turned[known])) if known.any() else None,
