@@ -155,7 +155,8 @@ def run_build(args: argparse.Namespace) -> int:
         )
         return 0
 
-    people, skipped, _ = pipeline.gather(clips, plan)
+    people, found, _ = pipeline.gather(clips, plan)
+    skipped = corpus.placeless(found, clips)
     for one in skipped:
         print(f"skipped {one['clip_id']}: {one['reason']}", file=sys.stderr)
     if not people:

@@ -79,6 +79,17 @@ def build(people: Sequence[Asked], skipped: Sequence[Mapping[str, str]], recipe:
     return Corpus(rows, info, assemble.prior_tables(asked, every), kept)
 
 
+def placeless(skipped: Sequence[Mapping[str, str]], clips: Sequence[Clip]) -> list[dict[str, str]]:
+    """The same skips with every video's path cut to its file name: reasons are published, and name no place on this machine."""
+    videos = {clip.clip_id: clip.video for clip in clips if clip.video is not None}
+    return [
+        {**one, "reason": one["reason"].replace(str(videos[one["clip_id"]]), videos[one["clip_id"]].name)}
+        if one["clip_id"] in videos
+        else {**one}
+        for one in skipped
+    ]
+
+
 def _within_quota(people: Sequence[Asked], recipe: Recipe) -> int:
     """Robust questions, at most `per_category` of a person and category counted."""
     return sum(min(n, recipe.questions.per_category) for p in people for n in assemble.counts(p.questions).values())

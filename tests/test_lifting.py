@@ -221,3 +221,26 @@ def test_refusal_is_an_error_again_when_remembered(tmp_path: Path, standin: tupl
         with pytest.raises(LiftError, match="nobody is in view"):
             lifting.lifted(clip, standin[0], {"count": str(tmp_path / "count")}, tmp_path / "work")
     assert len(standin[1]()) == 1
+
+
+def test_a_video_that_is_none_is_skipped_and_its_place_not_published(
+    tmp_path: Path, standin: tuple[str, Callable[[], list[str]]], capsys: pytest.CaptureFixture[str]
+):
+    folder = videos(tmp_path / "videos", "one.mp4", "junk.mp4")
+    source = LIFTER.replace('if name == "nobody":', 'if name == "junk":').replace('"nobody is in view"', 'f"{clip.video}: not a video"')
+    (tmp_path / "standins_for_test" / "lifter.py").write_text(source)
+    options = [
+        "--lifter",
+        standin[0],
+        "--option",
+        f"count={tmp_path / 'count'}",
+        "--work",
+        str(tmp_path / "work"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert cli.main(["build", "--source", f"folder={folder}", "--workers", "1", "--no-report", *options]) == 0
+    assert "skipped folder/junk: junk.mp4: not a video" in capsys.readouterr().err
+    info = (tmp_path / "out" / "build_info.json").read_text()
+    assert "junk.mp4: not a video" in info
+    assert str(tmp_path) not in info
