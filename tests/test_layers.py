@@ -38,6 +38,7 @@ LAYERS = (
     {"geometry", "plugins", "recipe"},
     {"(stages)"},
     {"assemble", "corpus", "evaluate", "pipeline", "train", "validate"},
+    {"verbs"},
     {"cli"},
     {"humanmovevqa", "demo"},
 )

@@ -15,12 +15,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from builder import geometry, motion, plugins, recipe, store
-from builder.cli import run_validate as run
 from builder.geometry import heading_deg, transform, yaw_matrix
 from builder.performer import Turn, Wait, Walk, perform
 from builder.robustness import WANDER_S, perturb
 from builder.types import BuildError, Clip, Floats, LiftError, PluginError, Track, TrackError
 from builder.validate import agreement, fit, metrics, pairing, summary
+from builder.verbs.validate import run
 
 INJECTED = dict(drift_per_m=0.03, scale=0.04, anchor_deg=4.0, heading_deg=3.0, height_m=0.015, height_shift=0.3, lean_deg=2.5)
 R = recipe.load()  # with sizes of these tests' own, so that fitting does not depend on what the default lifter's happen to be

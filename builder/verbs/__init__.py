@@ -1,0 +1,40 @@
+"""One file per verb of the command line, and here the options that several of them share.
+
+A verb is a module with HELP (a line), EXAMPLE (a command), a docstring that describes it, `arguments(parser)` and `run(args)`,
+which returns the exit code.  Its name stands in `cli.VERBS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from builder.types import BuildError
+
+
+def lifter_options(verb: argparse.ArgumentParser) -> None:
+    """Add --option."""
+    verb.add_argument(
+        "--option", action="append", metavar="KEY=VALUE", default=[], help="an option of the lifter, such as focal=1450; repeatable"
+    )
+
+
+def options_of(args: argparse.Namespace) -> dict[str, str]:
+    """The lifter's options that were given.  Raises BuildError for one that is not KEY=VALUE."""
+    pairs = [text.partition("=") for text in args.option]
+    for key, equals, value in pairs:
+        if not (key and equals and value):
+            raise BuildError(f"--option {key}{equals}: expected KEY=VALUE, such as focal=1450")
+    return {key: value for key, _, value in pairs}
+
+
+def sources_of(args: argparse.Namespace) -> tuple[tuple[str, str | None], ...]:
+    """(name, root) of every --source, the sample when none is given."""
+    return tuple((name, root or None) for name, _, root in (s.partition("=") for s in args.source or ["sample"]))
+
+
+def at_least(args: argparse.Namespace, **bounds: int) -> None:
+    """Raise BuildError for a number that is given and lower than its bound."""
+    for name, least in bounds.items():
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise BuildError(f"--{name}: expected {least} or more, got {value}")
