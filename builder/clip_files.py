@@ -76,7 +76,9 @@ def place(video_path: str, root: Path | None) -> Path | None:
     """
     parts = video_path.split("/")
     if video_path.startswith("/") or "\\" in video_path or ":" in video_path or not all(p.strip(". ") for p in parts):
-        raise DataError(f"video_path {video_path!r}: expected <source>/<sequence>/<clip>.mp4 below the video folder; load the dataset again")
+        raise DataError(
+            f"video_path {video_path!r}: expected <source>/<sequence>/<clip>.mp4 below the video folder; load the dataset again"
+        )
     mine = root / video_path if root is not None else None
     if mine is not None and mine.is_file():
         return mine

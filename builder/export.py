@@ -128,6 +128,15 @@ def read(path: Path, group: int) -> Any:
         return f.read_row_group(group)
 
 
+def rows(files: Iterable[Path], columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The rows of some Parquet files, with these columns only."""
+    import pyarrow.parquet as pq
+
+    wanted = list(columns)
+    for file in files:
+        yield from pq.read_table(file, columns=wanted).to_pylist()
+
+
 def listing(paths: Iterable[str]) -> dict[str, dict[str, list[str]]]:
     """Config -> split -> relative Parquet paths: `all` first, then the sources by name; other paths are left out."""
     found: dict[str, dict[str, list[str]]] = {}
@@ -146,7 +155,7 @@ def pages(
     repo: str = "",
     videos: Mapping[str, list[str]] | None = None,
 ) -> dict[str, bytes]:
-    """The folder's files beside the data: card, `build_info.json`, and `eval.yaml` where there is a test split.  Arguments as `card.render`."""
+    """The files beside the data: card, `build_info.json`, and `eval.yaml` where there is a test split; arguments as `card.render`."""
     try:
         files = {INFO: (json.dumps(info, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()}
     except (TypeError, ValueError) as error:

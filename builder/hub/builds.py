@@ -46,7 +46,9 @@ def merged(
     attacked = {part["build"] for unit, part in builds.items() if unit.split("/")[1] in (LEARNED, ATTACKED)}
     present = {split for _, split in contents} >= {LEARNED, ATTACKED}
     for one, record in ((own, info), (theirs, there)):
-        complete = {unit for unit in contents if unit[1] in (LEARNED, ATTACKED)} >= {u for u in _units(record) if u[1] in (LEARNED, ATTACKED)}
+        complete = {unit for unit in contents if unit[1] in (LEARNED, ATTACKED)} >= {
+            u for u in _units(record) if u[1] in (LEARNED, ATTACKED)
+        }
         if present and complete and attacked == {one["build"]} and "blind" in record:
             out |= {key: record[key] for key in ("blind", "max_blind") if key in record}
             break

@@ -172,7 +172,7 @@ def _about(contents: Sequence[Unit] | Mapping[Unit, Content]) -> dict[str, Mappi
         try:
             out[source] = plugins.load("sources", source).ABOUT
         except PluginError:
-            raise HubError(f"source {source!r} is not known here, so its terms cannot be put on the card; push where its plugin is") from None
+            raise HubError(
+                f"source {source!r} is not known here, so its terms cannot be put on the card; push where its plugin is"
+            ) from None
     return out
-
-

@@ -27,7 +27,11 @@ def built_folder(data: str | Path, revision: str | None = None, videos: bool = F
     try:
         there = Path(
             snapshot_download(
-                str(data), repo_type="dataset", revision=revision, ignore_patterns=None if videos else ["videos/*"], library_name="humanmovevqa"
+                str(data),
+                repo_type="dataset",
+                revision=revision,
+                ignore_patterns=None if videos else ["videos/*"],
+                library_name="humanmovevqa",
             )
         )
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, httpx2.TransportError) as error:

@@ -42,7 +42,9 @@ REFUSED = {  # what a repo of this kind may hold of them
 SHARED = (*VIDEO, *POSE)  # allowed where the bytes are those of a packaged clip or its track
 IGNORED = (".git", ".cache", "__pycache__", ".DS_Store")
 NAMES_OF_SECRETS = (".env", ".netrc", ".pypirc", "credentials", "credentials.json", "id_rsa", "id_ed25519", "token")
-SECRET = re.compile(rb"\b(?:hf_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{30,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,})\b|-----BEGIN [A-Z ]*PRIVATE KEY")
+SECRET = re.compile(
+    rb"\b(?:hf_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{30,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,})\b|-----BEGIN [A-Z ]*PRIVATE KEY"
+)
 SCANNED_BYTES = 5_000_000
 SHOWN = 3
 

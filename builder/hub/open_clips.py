@@ -1,7 +1,7 @@
 """The clips of sources whose videos may be shared, for a dataset's page: files, and rows in which they play.
 
-    videos/<video_path>                                 the clips, so that `videos/` is a video folder
-    videos/<source>/<split>-00000-of-0000N.parquet      the config `videos`: one row per clip, its bytes in a `Video` column
+videos/<video_path>                                 the clips, so that `videos/` is a video folder
+videos/<source>/<split>-00000-of-0000N.parquet      the config `videos`: one row per clip, its bytes in a `Video` column
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def listing(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def stage(source: str, split: str, files: Sequence[Path], root: Path | None, room: Path) -> dict[str, Path]:
-    """Path in the repo -> file, of one open source and split whose questions are in `files`.  Raises HubError for a clip that is missing."""
+    """Path in the repo -> file, of one open source and split whose questions are in `files`.  Raises HubError for a missing clip."""
     import pyarrow.parquet as pq
 
     if not is_open(source):
@@ -68,7 +68,9 @@ def stage(source: str, split: str, files: Sequence[Path], root: Path | None, roo
     rows = [row for file in files for row in pq.read_table(file, columns=columns).to_pylist()]
     bad = [f for f in clip_files.check(clip_files.wanted(rows), root) if f.verdict != clip_files.FOUND]
     if bad:
-        raise HubError(f"--with-videos: {len(bad)} clips of {source}/{split} are not at hand, the first: {bad[0].clip.video_path}: {bad[0].detail}")
+        raise HubError(
+            f"--with-videos: {len(bad)} clips of {source}/{split} are not at hand, the first: {bad[0].clip.video_path}: {bad[0].detail}"
+        )
     clips: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         clips.setdefault(row["video_path"], []).append(row)

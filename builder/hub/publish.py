@@ -107,7 +107,9 @@ def _committed(repo: Repo, now: State, plan: Plan, wish: Wish, options: Options,
             commit, url = repo.commit(plan.uploads, plan.deleted, now.head, options.message or wish.summary, options.pr)
         except Cut as error:
             if options.pr:  # main cannot tell whether the pull request was opened, and a second one would be a nuisance
-                raise HubError(f"{repo}: the connection was lost ({error}); if its Community page shows no pull request, push again") from None
+                raise HubError(
+                    f"{repo}: the connection was lost ({error}); if its Community page shows no pull request, push again"
+                ) from None
             raise
         say(f"{'pull request' if options.pr else 'commit'}: {url}")
     else:

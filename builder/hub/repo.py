@@ -20,6 +20,7 @@ KINDS = ("dataset", "space", "model")
 AUTHORS = "humanmovevqa"  # the namespace of the paper's authors, who are others
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 VARIABLE = "HUMANMOVEVQA_REPO"
+LONGEST = 240  # characters of somebody else's message
 
 
 class HubError(HumanMoveError):
@@ -68,7 +69,9 @@ def checked_id(repo_id: str | None) -> str:
     if not NAME.fullmatch(given) or ".." in given or "--" in given:
         raise HubError(f"repo {given!r}: expected OWNER/NAME of letters, digits, '_', '-' and '.', such as your-name/humanmovevqa")
     if given.split("/")[0].lower() == AUTHORS:
-        raise HubError(f"repo {given!r}: the namespace {AUTHORS}/ belongs to the paper's authors; push to an account or organisation of yours")
+        raise HubError(
+            f"repo {given!r}: the namespace {AUTHORS}/ belongs to the paper's authors; push to an account or organisation of yours"
+        )
     return given
 
 
@@ -94,33 +97,22 @@ class Repo:
     def read(self) -> State:
         """What the repo's main branch holds now.  Raises HubError, or Cut."""
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+        from huggingface_hub.hf_api import RepoFile
 
         with self._answered("read"):
             try:
                 info = self.api.repo_info(self.id, repo_type=self.kind)
             except GatedRepoError:
                 raise
-            except RepositoryNotFoundError as error:
-                if error.response.status_code == 401 and self._refuses_token():
-                    raise HubError(f"{self}: the Hub does not know this token; run `hf auth login` or set HF_TOKEN anew") from None
-                return State()
+            except RepositoryNotFoundError:
+                return State()  # or hidden from this token, which creating it will tell
             entries = list(self.api.list_repo_tree(self.id, repo_type=self.kind, revision=info.sha, recursive=True))
         files = {}
         for entry in entries:
-            if hasattr(entry, "blob_id"):
-                large = entry.lfs is not None
-                files[entry.path] = File(entry.lfs.size if large else entry.size, entry.lfs.sha256 if large else entry.blob_id, large)
+            if isinstance(entry, RepoFile):
+                large = entry.lfs
+                files[entry.path] = File(large.size, large.sha256, True) if large else File(entry.size, entry.blob_id, False)
         return State(info.sha, bool(info.private), files)
-
-    def _refuses_token(self) -> bool:
-        """Whether it is the token that is wrong: the Hub answers 401 for a hidden repo too."""
-        from huggingface_hub import get_token
-        from huggingface_hub.errors import HfHubHTTPError
-
-        try:
-            return bool(get_token()) and not self.api.whoami()
-        except HfHubHTTPError as error:
-            return error.response.status_code == 401
 
     def fetch(self, path: str, revision: str) -> Path:
         """A local copy of one file at one commit, from the cache if it is there.  Raises HubError, or Cut."""
@@ -200,7 +192,9 @@ class Repo:
         if status == 401:
             return HubError(f"{self}: cannot {what}: the Hub does not accept this token ({said}); run `hf auth login` or set HF_TOKEN anew")
         if status == 403:
-            return HubError(f"{self}: cannot {what}: this token may not write there ({said}); use one that may, or --pr")
+            return HubError(
+                f"{self}: cannot {what}: this token may not write there ({said}); use one that may{', or --pr' if what == 'commit' else ''}"
+            )
         if status == 404:
             return HubError(f"{self}: cannot {what}: not found ({said}); check the name")
         if status == 429 or status >= 500:
@@ -209,5 +203,5 @@ class Repo:
 
 
 def _line(error: BaseException) -> str:
-    """The first line of an error that says something."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """The first line of an error that says something, not too long."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:LONGEST]

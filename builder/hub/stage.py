@@ -69,7 +69,9 @@ class Plan:
 
     def lines(self) -> list[str]:
         """What a person reads before the push: one line per path."""
-        out = [f"{word:7} {path}" for word, paths in (("new", self.new), ("change", self.changed), ("delete", self.deleted)) for path in paths]
+        out = [
+            f"{word:7} {path}" for word, paths in (("new", self.new), ("change", self.changed), ("delete", self.deleted)) for path in paths
+        ]
         rest = f"{self.same} files stay as they are" if self.same != 1 else "1 file stays as it is"
         return [*out, f"{rest}; {megabytes(self.size)} to upload at most"]
 
