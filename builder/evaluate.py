@@ -240,8 +240,10 @@ def identity(plan: Plan, shown: Shown, data: Rows, model: Model) -> dict[str, An
 
 def _about(plan: Plan, module: Any, data: Rows, missing: Mapping[str, str]) -> dict[str, Any]:
     name = plan.model + (f" {Path(plan.checkpoint).name}" if plan.checkpoint else "")
+    tracks = module.ABOUT["sees"] == "track" or plan.mode == "track-text"
+    how = [plan.mode if plan.mode != "video" else "", f"tracks by {plan.lifter}" if tracks and plan.lifter != lifting.TRUTH else ""]
     return {
-        "title": name if plan.mode == "video" else f"{name}, {plan.mode}",
+        "title": ", ".join(filter(None, [name, *how])),
         "about": str(module.ABOUT["title"]),
         "missing_videos": sorted(missing),
         "versions": {"humanmovevqa": __version__, "python": platform.python_version(), **_versions()},
