@@ -127,8 +127,10 @@ def _opened(path: Path) -> Any:
         return Image.open(path, formats=("JPEG", "PNG", "BMP"))
     except UnidentifiedImageError:
         raise SourceError(f"{path}: expected a JPEG, PNG or BMP image, got {_kind(path)}; copy it again") from None
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise SourceError(f"{path}: cannot be read as an image ({getattr(error, 'strerror', None) or error})") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None)
+        what = f"cannot be read: {reason}" if reason else f"a damaged or cut-off image ({error}); copy it again"
+        raise SourceError(f"{path}: {what}") from None
 
 
 def _kind(path: Path) -> str:

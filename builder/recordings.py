@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from builder import footage, lifting, schema, store, unpickle
 from builder.body import model_file, pelvis, rest_pelvis
-from builder.geometry import matrices_from_rotvec, upright
+from builder.geometry import fill_invalid, matrices_from_rotvec, upright
 from builder.types import Bools, Clip, Floats, HumanMoveError, SetupError, SourceError, Track
 from builder.windows import LEAST_S, windows
 
@@ -288,7 +288,7 @@ def tracks(recording: Recording, clip: Clip) -> list[Track]:
             provenance={"source": recording.source, "body": recording.model, "world_scale": round(recording.world.scale, 6)},
             extra={"camera_matrix": view.camera_matrix},
         )
-        found.append(_plausible(track))
+        found.append(fill_invalid(_plausible(track)))
     named = [replace(t, referent=t.referent or name) for t, name in zip(found, by_place(places), strict=True)]
     return sorted(named, key=lambda t: t.person_id)
 

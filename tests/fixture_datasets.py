@@ -92,10 +92,15 @@ def emdb(
     images: Images | None = None,
     masked: Iterable[int] = (),
     old_numpy: bool = False,
+    filmed: bool = False,
 ) -> Path:
-    """One sequence of EMDB with its images; the camera follows the person from behind a moving shoulder.  Returns its folder."""
+    """One sequence of EMDB with its images; the camera follows the person from a moving shoulder, or is the track's own if `filmed`.
+
+    Returns its folder.
+    """
     pelvis, axes = centred(track)
     turn, offset = about(141.0), np.array([12.0, 3.1, -7.0])
+    moved = offset + turn @ (pelvis[0] - track.position_m[0])
     pelvis, axes = pelvis @ turn.T + offset, turn @ axes
     n = len(pelvis)
     sway = np.linspace(0, 3, n)
@@ -104,6 +109,10 @@ def emdb(
     wobble = Rotation.from_rotvec(np.stack([0 * sway, 0 * sway, 4 * np.sin(2 * sway)], axis=1), degrees=True).as_matrix()
     extrinsics[:, :3] = wobble @ extrinsics[:, :3]
     k = np.array([[1.05 * size[1], 0, size[0] / 2], [0, 1.05 * size[1], size[1] / 2], [0, 0, 1]])
+    if filmed:
+        world = np.eye(4)
+        world[:3, :3], world[:3, 3] = turn, moved
+        extrinsics, k = np.linalg.inv(world @ track.camera_to_world), track.extra["camera_matrix"]  # type: ignore[operator]
     seen = np.einsum("nij,nj->ni", extrinsics[:, :3, :3], pelvis) + extrinsics[:, :3, 3]
     pixels = (seen @ k.T)[:, :2] / seen[:, 2:]
     good = np.ones(n, dtype=bool)
