@@ -174,9 +174,9 @@ def test_rich(tmp_path: Path):
     two = found["LectureHall_009_021_reparingprojector1"]
     assert [track.person_id for _, track in two] == ["009", "021"]
     referents = {t.referent for _, t in two}
-    assert referents == {f"the person who is on the {side} of the picture at the start" for side in ("left", "right")}
+    assert referents == {f"the person who first appears on the {side} of the picture" for side in ("left", "right")}
     first_px = {t.referent: projected(t)[0, 0] for _, t in two}
-    assert min(first_px, key=first_px.__getitem__) == "the person who is on the left of the picture at the start"
+    assert min(first_px, key=first_px.__getitem__) == "the person who first appears on the left of the picture"
     assert {clip.group for clip, _ in two} == {"rich/LectureHall/009-021"}
     ((clip, track),) = found["Pavallion_003_walk"]
     assert (clip.split, clip.group) == ("val", "rich/Pavallion/003-018")
@@ -458,15 +458,3 @@ def test_worlds_carry_points_and_cameras_alike():
     camera = world.camera_to_world(pose)
     back = (world.place(points) - camera[:3, 3]) @ camera[:3, :3]
     np.testing.assert_allclose(back, scale * seen, atol=1e-12)  # the same rays, in metres of the world
-
-
-@pytest.mark.parametrize(("places", "left"), [((0.2, 0.7), 0), ((0.9, 0.5), 1)])
-def test_two_people_are_told_apart_by_their_place(places: tuple[float, float], left: int):
-    names = recordings.by_place(places)
-    assert "left" in str(names[left])
-    assert "right" in str(names[1 - left])
-
-
-@pytest.mark.parametrize("places", [(0.5,), (0.5, 0.55), (0.1, 0.5, 0.9)])
-def test_one_person_needs_no_place_and_close_ones_have_none(places: tuple[float, ...]):
-    assert recordings.by_place(places) == [None] * len(places)

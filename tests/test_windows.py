@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from builder.windows import windows
+from builder.recordings.windows import windows
 
 FPS = 30.0
 
