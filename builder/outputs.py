@@ -108,14 +108,16 @@ def made(
         video = folder / f"{folder.name}{Path(clip.video).suffix}"
         video.unlink(missing_ok=True)
         video.symlink_to(Path(clip.video).resolve())
-        (folder / file).unlink(missing_ok=True)  # cut off when an earlier run was stopped, and the lifter would believe in it
         left = folder if leaves is None else leaves / folder.name
-        (left / file).unlink(missing_ok=True)
+        ready = left != folder and _whole(left / file)
+        if not ready:  # cut off when an earlier run was stopped, and the lifter would believe in it
+            (left / file).unlink(missing_ok=True)
     except OSError as error:
         raise SetupError(f"option results={results}: cannot be written: {error.strerror}") from None
     failure = None
     try:
-        program.run(tool, arguments(video), folder / f"{tool.name.lower()}.log")
+        if not ready:
+            program.run(tool, arguments(video), folder / f"{tool.name.lower()}.log")
     except LiftError as error:  # it may have failed after its work, drawing pictures
         failure = error
     if left != folder and _whole(left / file):
