@@ -7,11 +7,11 @@ change a byte of the dataset.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builder import __version__, assemble, consistency, export, plugins, priors, schema, selection
+from builder import __version__, assemble, consistency, export, lifting, plugins, priors, schema, selection
 from builder.motion import describe
 from builder.pipeline import Asked, Plan, people_of
 from builder.recipe import Recipe
@@ -88,6 +88,16 @@ def placeless(skipped: Sequence[Mapping[str, str]], clips: Sequence[Clip]) -> li
         else {**one}
         for one in skipped
     ]
+
+
+def in_source_frames(people: Sequence[Asked], clips: Sequence[Clip]) -> list[Asked]:
+    """The same people with clips that point into the source: what was lifted from a film of a clip counts from the film's first frame."""
+    first = {clip.clip_id: clip.start_frame for clip in clips if clip.video is None}
+    out = []
+    for p in people:
+        by = 0 if p.track["lifter"] == lifting.TRUTH else first.get(p.clip.clip_id, 0)
+        out.append(replace(p, clip=replace(p.clip, start_frame=p.clip.start_frame + by, end_frame=p.clip.end_frame + by)) if by else p)
+    return out
 
 
 def _within_quota(people: Sequence[Asked], recipe: Recipe) -> int:

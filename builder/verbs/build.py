@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
     people, found, _ = pipeline.gather(clips, plan)
+    people = corpus.in_source_frames(people, clips)
     skipped = corpus.placeless(found, clips)
     for one in skipped:
         print(f"skipped {one['clip_id']}: {one['reason']}", file=sys.stderr)
