@@ -207,7 +207,7 @@ def _tracks(clip: Clip, known: Scan, seen: Watched, camera: Any, height_m: float
     }
     tracks = []
     for k, (person, body, weight) in enumerate(zip(people, bodies, sure, strict=True)):
-        track = _track(seen, person, body, weight, world.camera_to_world, misses[k], (*camera.reasons, *world.reasons))
+        track = _track(seen, person, body, weight, camera.focal_px, world.camera_to_world, misses[k], (*camera.reasons, *world.reasons))
         matrix = np.array([[camera.focal_px, 0, seen.width / 2], [0, camera.focal_px, seen.height / 2], [0, 0, 1]])
         tracks.append(
             replace(
@@ -223,16 +223,24 @@ def _tracks(clip: Clip, known: Scan, seen: Watched, camera: Any, height_m: float
 
 
 def _track(
-    seen: Watched, person: Person, body: Any, weight: Floats, camera_to_world: Floats, miss_px: Floats, doubts: tuple[str, ...]
+    seen: Watched,
+    person: Person,
+    body: Any,
+    weight: Floats,
+    focal_px: float,
+    camera_to_world: Floats,
+    miss_px: Floats,
+    doubts: tuple[str, ...],
 ) -> Track:
     """One person's track from first to last sight; what is common to the clip is left to the caller."""
     from builder.lifters.monocular.ground import placed_joints
     from builder.lifters.monocular.heading import facing
-    from builder.lifters.monocular.root import on_floor
+    from builder.lifters.monocular.root import on_floor, rays
     from builder.lifters.monocular.verdict import measured, verdict
 
     turn, centre = camera_to_world[:, :3, :3], camera_to_world[:, :3, 3]
-    root_cam = on_floor(body.root_m, body.joints_m, camera_to_world, weight, seen.fps)
+    at = rays(person.landmarks_px, focal_px, seen.width, seen.height)
+    root_cam = on_floor(body.root_m, body.joints_m, at, camera_to_world, weight, seen.fps)
     joints_m = np.einsum("nij,nkj->nki", turn, placed_joints(replace(body, root_m=root_cam))) + centre[:, None]
     root_m = np.einsum("nij,nj->ni", turn, root_cam) + centre
     way = facing(joints_m, root_m, centre, weight, seen.fps)

@@ -19,7 +19,7 @@ PROFILE_SIZE = 0.05  # log by which the network makes somebody smaller in profil
 USED = (0, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32)
 ROUNDS = 4
 TOLERANCE = 0.02  # residual, as a share of the body's size in the picture, beyond which a landmark loses its say
-DISTANCE_S, RAY_S = 0.25, 0.05
+DISTANCE_S, RAY_S = 0.35, 0.05
 
 SOLES = (29, 30, 31, 32)  # heels and toes
 SOLE_M = 0.03  # how far above the floor their landmarks are
@@ -136,7 +136,9 @@ def steadied(root_cam: Floats, camera_to_world: Floats, weight: Floats, fps: flo
     return np.asarray(np.einsum("nji,nj->ni", camera_to_world, ray * steady))
 
 
-def on_floor(root_cam: Floats, joints_cam: Floats, camera_to_world: Floats, weight: Floats, fps: float) -> Floats:
+def on_floor(
+    root_cam: Floats, joints_cam: Floats, ray_cam: Floats, camera_to_world: Floats, weight: Floats, fps: float
+) -> Floats:
     """The root (n, 3), camera axes, moved along its ray to where the lower foot stands on the floor (y = 0 of the world, metres).
 
     joints_cam (n, 33, 3) as placed by size; camera_to_world (n, 4, 4).  The floor tells little from low down or far away, and
@@ -145,7 +147,8 @@ def on_floor(root_cam: Floats, joints_cam: Floats, camera_to_world: Floats, weig
     seen = weight > 0
     soles = np.where(seen[:, None, None], joints_cam[:, SOLES], 1.0)
     by_size = np.linalg.norm(soles, axis=-1)
-    fall = -np.einsum("nj,nkj->nk", camera_to_world[:, 1, :3], soles) / by_size
+    ray = np.where(seen[:, None, None], ray_cam[:, SOLES], 1.0)
+    fall = -np.einsum("nj,nkj->nk", camera_to_world[:, 1, :3], ray) / np.linalg.norm(ray, axis=-1)
     over = np.maximum(camera_to_world[:, 1, 3] - SOLE_M, 0.05)[:, None]
     apart = np.log(over / np.maximum(fall, 0.01) / by_size).min(axis=1)
     steep = np.maximum(np.median(fall, axis=1), 0.02)
