@@ -41,8 +41,8 @@ def load(
 ) -> Callable[[Clip], list[Track]]:
     """A lifter.  Options may be texts, as the command line gives them.
 
-    focal: of the camera, in pixels of the video as it is shown (default: found from the camera's motion, else 0.88 of the longest
-    side).  subject_height_m: of the people (default: an average adult's).  camera: "static" or "moving" when known.  weights: a
+    focal: of the camera, in pixels of the video as it is shown (default: as the file's metadata tell, else found from the camera's
+    motion, else 0.88 of the longest side).  subject_height_m: of the people (default: an average adult's).  camera: "static" or "moving" when known.  weights: a
     folder with BlazePose's two files.  Raises SetupError for a wrong option and for what this machine lacks.
     """
     focal = _number("focal", focal, 10.0, 1e6)
@@ -100,7 +100,7 @@ def _lifted(clip: Clip, network: Any, focal: float | None, height_m: float | Non
     if not seen.people:
         raise LiftError("nobody is in view from head to knees for a second or longer")
     longest = max(seen.width, seen.height)
-    in_pixels, source = _focal(clip, focal, longest / max(known.info.width, known.info.height))
+    in_pixels, source = _focal(clip, known, focal, longest / max(known.info.width, known.info.height))
     found = cameras.solve(seen.background, in_pixels, source, mode)
     return _tracks(clip, known, seen, found, height_m)
 
@@ -165,9 +165,9 @@ def _watch(clip: Clip, network: Any, fps: float, start_s: float, end_s: float | 
     return Watched(fps, np.array(numbers, dtype=np.int64), *size, follower.people(), background)
 
 
-def _focal(clip: Clip, focal: float | None, scale: float) -> tuple[float | None, str]:
+def _focal(clip: Clip, known: Scan, focal: float | None, scale: float) -> tuple[float | None, str]:
     """The focal length in pixels of the processed frames where it is known, and by whom; `scale` of these to the video's own."""
-    told = clip.meta.get("focal_px")
+    told = clip.meta.get("focal_px") or known.info.focal_px
     if focal is not None:
         return focal * scale, "user"
     return (float(told) * scale, "metadata") if told else (None, "default")

@@ -29,7 +29,8 @@ SCORE_MIN = 0.5
 START_SCORE = 0.7
 VISIBLE_MIN = 0.6  # mean over the trunk and legs
 TRACK_S = 1.0
-BONE_SPREAD = 0.25
+BONE_SPREAD = 0.15  # people stay under 0.08; furniture taken for somebody changes its bones by a fifth
+PRESENT = 0.5  # share of the frames between coming and going: what is now seen and now not is no person
 SAME = 0.25  # poses closer than this share of their size are one person seen twice
 MATCH = 0.2  # least overlap of a detection with somebody who is followed
 REJOIN_S = 2.0
@@ -198,7 +199,7 @@ def _jump(trail: _Trail, frame: int) -> float:
 def _is_somebody(trail: _Trail, fps: float) -> bool:
     """Whether a trail is a person: long, visible and sure enough, with bones that keep their lengths."""
     poses = list(trail.poses.values())
-    if len(poses) < TRACK_S * fps or np.median([p.score for p in poses]) < START_SCORE:
+    if len(poses) < max(TRACK_S * fps, PRESENT * (trail.last - trail.first + 1)) or np.median([p.score for p in poses]) < START_SCORE:
         return False
     if np.mean([_trunk_visible(p) for p in poses]) < VISIBLE_MIN:
         return False
