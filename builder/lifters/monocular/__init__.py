@@ -42,8 +42,9 @@ def load(
     """A lifter.  Options may be texts, as the command line gives them.
 
     focal: of the camera, in pixels of the video as it is shown (default: as the file's metadata tell, else found from the camera's
-    motion, else 0.88 of the longest side).  subject_height_m: of the people (default: an average adult's).  camera: "static" or "moving" when known.  weights: a
-    folder with BlazePose's two files.  Raises SetupError for a wrong option and for what this machine lacks.
+    motion, else 0.88 of the longest side).  subject_height_m: of the people (default: an average adult's).  camera: "static" or
+    "moving" when known.  weights: a folder with BlazePose's two files.  Raises SetupError for a wrong option and for what this
+    machine lacks.
     """
     focal = _number("focal", focal, 10.0, 1e6)
     height_m = _number("subject_height_m", subject_height_m, *HEIGHTS_M)
@@ -94,7 +95,7 @@ def _lifted(clip: Clip, network: Any, focal: float | None, height_m: float | Non
     if clip.video is None:
         raise LiftError("there is no video to lift")
     known = scan(Path(clip.video), LIMITS)
-    start_s, end_s = _window(clip)
+    start_s, end_s = _window(clip, known)
     fps = _rate(clip, known, start_s, end_s)
     seen = _watch(clip, network, fps, start_s, end_s)
     if not seen.people:
@@ -105,12 +106,17 @@ def _lifted(clip: Clip, network: Any, focal: float | None, height_m: float | Non
     return _tracks(clip, known, seen, found, height_m)
 
 
-def _window(clip: Clip) -> tuple[float, float | None]:
-    """The clip's part of its video in seconds; all of it when the clip does not say."""
-    if clip.fps > 0 and clip.end_frame > clip.start_frame:
-        half = 0.25 / clip.fps
-        return max(0.0, clip.start_frame / clip.fps - half), clip.end_frame / clip.fps - half
-    return 0.0, None
+def _window(clip: Clip, known: Scan) -> tuple[float, float | None]:
+    """The clip's part of its video in seconds, from a little before its first frame to a little before the one after its last; all of
+    it when the clip does not say."""
+    if clip.fps <= 0 or clip.end_frame <= clip.start_frame:
+        return 0.0, None
+
+    def at_s(frame: int) -> float:
+        return float(known.times_s[frame]) if frame < len(known.times_s) else frame / clip.fps
+
+    half = 0.25 / clip.fps
+    return max(0.0, at_s(clip.start_frame) - half), at_s(clip.end_frame) - half
 
 
 def _rate(clip: Clip, known: Scan, start_s: float, end_s: float | None) -> float:
@@ -239,8 +245,8 @@ def _track(
     from builder.lifters.monocular.verdict import measured, verdict
 
     turn, centre = camera_to_world[:, :3, :3], camera_to_world[:, :3, 3]
-    at = rays(person.landmarks_px, focal_px, seen.width, seen.height)
-    root_cam = on_floor(body.root_m, body.joints_m, at, camera_to_world, weight, seen.fps)
+    ray_cam = rays(person.landmarks_px, focal_px, seen.width, seen.height)
+    root_cam = on_floor(body.root_m, body.joints_m, ray_cam, camera_to_world, weight, seen.fps)
     joints_m = np.einsum("nij,nkj->nki", turn, placed_joints(replace(body, root_m=root_cam))) + centre[:, None]
     root_m = np.einsum("nij,nj->ni", turn, root_cam) + centre
     way = facing(joints_m, root_m, centre, weight, seen.fps)

@@ -136,13 +136,11 @@ def steadied(root_cam: Floats, camera_to_world: Floats, weight: Floats, fps: flo
     return np.asarray(np.einsum("nji,nj->ni", camera_to_world, ray * steady))
 
 
-def on_floor(
-    root_cam: Floats, joints_cam: Floats, ray_cam: Floats, camera_to_world: Floats, weight: Floats, fps: float
-) -> Floats:
+def on_floor(root_cam: Floats, joints_cam: Floats, ray_cam: Floats, camera_to_world: Floats, weight: Floats, fps: float) -> Floats:
     """The root (n, 3), camera axes, moved along its ray to where the lower foot stands on the floor (y = 0 of the world, metres).
 
-    joints_cam (n, 33, 3) as placed by size; camera_to_world (n, 4, 4).  The floor tells little from low down or far away, and
-    nothing of somebody who jumps or climbs; there the size keeps the say.
+    joints_cam (n, 33, 3) as placed by size; ray_cam (n, 33, 3) to where they are seen; camera_to_world (n, 4, 4).  The floor tells
+    little from low down or far away, and nothing of somebody who jumps or climbs; there the size keeps the say.
     """
     seen = weight > 0
     soles = np.where(seen[:, None, None], joints_cam[:, SOLES], 1.0)
