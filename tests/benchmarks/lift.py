@@ -31,8 +31,8 @@ from pathlib import Path
 from builder.lifters import monocular
 from builder.sources import folder
 tracks = monocular.load(camera="static")(folder.whole(Path(sys.argv[1])))
-status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-print(len(tracks), int(status["VmHWM"].split()[0]) // 1024)  # getrusage would count what the parent held when it started this
+(peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+print(len(tracks), int(peak.split()[1]) // 1024)  # getrusage would count what the parent held when it started this
 """
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builder.lifters.monocular.records import Camera
+from builder.lifters.monocular.root import stretched
 from builder.types import Bools, Floats, LiftError
 
-SHOULDERS, HIPS, KNEES, ANKLES, SOLES = (11, 12), (23, 24), (25, 26), (27, 28), (29, 30, 31, 32)
+SHOULDERS, HIPS, ANKLES, SOLES = (11, 12), (23, 24), (27, 28), (29, 30, 31, 32)
 SHOWN = 0.5  # visibility from which a landmark counts
 SOLE_M = 0.03  # the sole below the landmarks of heel and toes
 UPRIGHT_DEG = 35.0  # a body axis so far from the others is not that of somebody standing
@@ -111,7 +112,7 @@ def body_up(bodies: Sequence[Body], camera: Camera) -> Floats:
     for body in bodies:
         visible = body.visibility > SHOWN
         shown = body.seen & visible[:, SHOULDERS].any(axis=1) & visible[:, ANKLES].any(axis=1)
-        straight = shown & (np.nan_to_num(_stretched(body.joints_m)) > STRAIGHT)
+        straight = shown & (np.nan_to_num(stretched(body.joints_m)) > STRAIGHT)
         shown = straight if straight.sum() >= UPRIGHT_FRAMES else shown
         axis = body.joints_m[shown][:, SHOULDERS].mean(axis=1) - body.joints_m[shown][:, ANKLES].mean(axis=1)
         axes.append(np.einsum("nij,nj->ni", camera.rotation[shown], axis / np.linalg.norm(axis, axis=1, keepdims=True)))
@@ -126,15 +127,6 @@ def body_up(bodies: Sequence[Body], camera: Camera) -> Floats:
             raise LiftError("vertical: nobody is seen standing for long enough to tell which way is up")
         up = np.median(every[near], axis=0)
     return np.asarray(up / np.linalg.norm(up))
-
-
-def _stretched(joints_m: Floats) -> Floats:
-    """How far apart hips and ankles are (n,), as a share of the legs' length, of the leg that is bent less."""
-
-    def apart(a: tuple[int, int], b: tuple[int, int]) -> Floats:
-        return np.asarray(np.linalg.norm(joints_m[:, a] - joints_m[:, b], axis=-1))
-
-    return np.asarray((apart(HIPS, ANKLES) / (apart(HIPS, KNEES) + apart(KNEES, ANKLES))).max(axis=1))
 
 
 def lowest(body: Body, camera: Camera, up: Floats) -> Feet:
