@@ -18,6 +18,7 @@ from builder.unpickle.torchfiles import numpy_of, read_torch
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, np.generic)
 STORAGE_BYTES = 4096 * MIB
+DENSE_MOST = 8 * MIB  # numbers of a sparse matrix when written out; a joint regressor has a fifth of a million
 
 
 class _Object:
@@ -100,11 +101,14 @@ class _Sparse(_Object):
     def dense(self) -> Any:
         """The matrix (rows, columns).  Refuses indices that are no indices."""
         data, rows, ends, shape = (plain(part) for part in self.state.values())
-        if len(shape) != 2 or not 0 <= count(shape) <= 64 * MIB or len(ends) != shape[1] + 1 or not len(data) == len(rows) == ends[-1]:
-            raise Refused("holds a damaged sparse matrix")
-        columns = np.repeat(np.arange(shape[1]), np.diff(ends))
-        out = np.zeros(shape)
-        np.add.at(out, (rows, columns), data)
+        try:
+            good = len(shape) == 2 and count(shape) <= DENSE_MOST and len(ends) == shape[1] + 1 and len(data) == len(rows) == ends[-1]
+            if not good or (len(rows) and not 0 <= rows.min() <= rows.max() < shape[0]):
+                raise Refused("holds a damaged sparse matrix")
+            out = np.zeros(shape)
+            np.add.at(out, (rows, np.repeat(np.arange(shape[1]), np.diff(ends))), data)
+        except (TypeError, ValueError, IndexError, AttributeError):
+            raise Refused("holds a damaged sparse matrix") from None
         return out
 
 
