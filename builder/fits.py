@@ -20,6 +20,7 @@ from builder.types import Bools, Clip, Floats, LiftError, Track
 
 SECONDS_MIN = 1.0  # whoever is fitted for less is nobody to ask about
 HALF_M = 0.45, 1.0  # of the box about a person
+STILL_M, STILL_DEG = 0.1, 3.0  # a camera within these stands still
 FRAMES_OFF = 2  # decoders may disagree about a video's last frames
 
 
@@ -130,6 +131,8 @@ def _track(clip: Clip, fit: Fit, clock: Timing, lifter: str, provenance: Mapping
     valid[at] = True
     ids = clock.frame_ids(frames)
     span = {"start_frame": int(ids[0]), "end_frame": int(ids[-1]) + 1, "num_frames": int(ids[-1]) + 1 - int(ids[0])}
+    poses = None if fit.camera_to_world is None else spread(np.asarray(fit.camera_to_world, float))
+    camera = {} if poses is None else {"camera": "moving" if _moves(poses[at]) else "static"}
     extra = dict(fit.extra) if fit.box is None else {**fit.extra, "box": fit.box}
     size = {"width": clock.width, "height": clock.height} if clock.width else {}
     return fill_invalid(
@@ -142,12 +145,19 @@ def _track(clip: Clip, fit: Fit, clock: Timing, lifter: str, provenance: Mapping
             position_m=spread(np.asarray(fit.position_m, float)),
             frame_ids=ids,
             root_kind=fit.root_kind,
-            camera_to_world=None if fit.camera_to_world is None else spread(np.asarray(fit.camera_to_world, float)),
+            camera_to_world=poses,
             lifter=lifter,
-            provenance={**provenance, "clip": {"fps": clock.video_fps, **size, **span}},
+            provenance={**provenance, "clip": {"fps": clock.video_fps, **size, **camera, **span}},
             extra={name: spread(values) for name, values in extra.items()},
         )
     )
+
+
+def _moves(camera_to_world: Floats) -> bool:
+    """Whether a camera (N, 4, 4) goes somewhere or turns."""
+    turned = np.einsum("ij,nij->n", camera_to_world[0, :3, :3], camera_to_world[:, :3, :3])  # the trace of the turn from the first
+    gone = np.abs(camera_to_world[:, :3, 3] - camera_to_world[0, :3, 3]).max()
+    return bool(gone > STILL_M or turned.min() < 1 + 2 * np.cos(np.radians(STILL_DEG)))
 
 
 def _first_place(fit: Fit, track: Track, clock: Timing) -> float | None:

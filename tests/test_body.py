@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,27 @@ def test_bad_models_are_refused_in_a_line(models: Path, tmp_path: Path) -> None:
     (tmp_path / "SMPL_MALE.pkl").write_bytes(pickle.dumps({"v_template": np.zeros((5, 3))}))
     with pytest.raises(SourceError, match="found no J_regressor, shapedirs"):
         body.rest_pelvis("smpl", "male", None, tmp_path)
+
+
+class Touch:
+    """A pickle that would leave a file behind."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_hostile_models_run_nothing(tmp_path: Path) -> None:
+    mark = tmp_path / "pwned"
+    (tmp_path / "SMPL_NEUTRAL.pkl").write_bytes(pickle.dumps({"v_template": Touch(mark)}, 2))
+    with pytest.raises(SourceError, match=r"SMPL_NEUTRAL\.pkl: refused, nothing of it was run: it asks for posix\.system"):
+        body.rest_pelvis("smpl", "neutral", None, tmp_path)
+    np.savez(tmp_path / "SMPLX_NEUTRAL.npz", **model_arrays() | {"v_template": np.array([Touch(mark)], dtype=object)})
+    with pytest.raises(SourceError, match=r"SMPLX_NEUTRAL\.npz: expected the arrays .*pickled Python objects"):
+        body.rest_pelvis("smplx", "neutral", None, tmp_path)
+    assert not mark.exists()
 
 
 def test_camera_frame_fit_reaches_the_world_exactly() -> None:

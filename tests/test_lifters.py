@@ -108,6 +108,7 @@ def test_cameras_are_where_they_were(tmp_path: Path, tool: str) -> None:
     write(tool, tmp_path / NAME, known)
     (track,) = lift(tool, tmp_path, clip_of(known))
     assert track.camera_to_world is not None
+    assert track.provenance["clip"]["camera"] == "moving"
     body = np.tile(np.eye(4), (known.num_frames, 1, 1))
     body[:, :3, :3], body[:, :3, 3] = track.body_to_world, track.position_m
     true = np.tile(np.eye(4), (known.num_frames, 1, 1))
@@ -231,9 +232,8 @@ def test_time_comes_from_the_video(tmp_path: Path) -> None:
         (told,) = lift(tool, tmp_path / tool, replace(clip, video=None), fps="24")
         assert told.fps == 24.0
         write(tool, tmp_path / tool / "walk", walk(fps=30.0))
-        if tool != "wham":  # which does not say how many frames there were
-            with pytest.raises(LiftError, match=r"a video with 300 frames, the clip's has 240: not the same video"):
-                lift(tool, tmp_path / tool, clip)
+        with pytest.raises(LiftError, match=r"a video with 300 frames, the clip's has 240: not the same video"):
+            lift(tool, tmp_path / tool, clip)
 
 
 def test_without_video_prompthmr_knows_the_rate_itself_and_others_ask(tmp_path: Path) -> None:
@@ -329,6 +329,12 @@ def test_hostile_results_run_nothing(tmp_path: Path) -> None:
                 lift(tool.strip(), folder, clip_of(known))
             assert "\n" not in str(caught.value)
             assert "system" in str(caught.value) or kind == "legacy"
+    write("prompthmr", tmp_path / "rate" / NAME, known)
+    for rate in (tmp_path / "rate").rglob("*.smpl"):
+        with open(rate, "wb") as stream:
+            np.savez(stream, frameRate=np.array(Touch(mark), dtype=object))
+    with pytest.raises(LiftError, match="nothing says how many frames per second"):
+        lift("prompthmr", tmp_path / "rate", clip_of())
     assert not mark.exists()
 
 

@@ -180,6 +180,18 @@ def test_body_model_objects(tmp_path: Path, protocol: int, monkeypatch: pytest.M
         read(tmp_path / "a.pkl")
 
 
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [("indices", np.array([70])), ("indices", np.array([-1])), ("indptr", np.zeros(3)), ("_shape", (1 << 20, 1 << 20)), ("data", None)],
+)
+def test_damaged_sparse_matrices(tmp_path: Path, change: str, value: Any) -> None:
+    matrix = sparse.csc_matrix(([1.0], ([3], [2])), shape=(24, 60))
+    vars(matrix)[change] = value
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"J_regressor": matrix}))
+    with pytest.raises(SourceError, match="damaged sparse matrix"):
+        read(tmp_path / "a.pkl", body_model=True)
+
+
 # What must be refused
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from builder import body, fits, outputs, unpickle
 from builder.fits import Fit, Timing
 from builder.geometry import matrices_from_rotvec
-from builder.types import Clip, LiftError, SourceError, Track
+from builder.types import Clip, Floats, LiftError, SourceError, Track
 
 ABOUT = {
     "title": "WHAM (Shin et al., CVPR 2024)",
@@ -19,6 +19,7 @@ ABOUT = {
 }
 FILE, MOTION = "wham_output.pkl", "slam_results.pth"
 STILL = 1e-6
+DOUBT = "WHAM ran without DPVO, so its world turns and moves with the camera if that did"
 
 
 def load(results: str | Path, fps: str | float | None = None, attempt: str = "1") -> outputs.Lift:
@@ -36,19 +37,24 @@ def load(results: str | Path, fps: str | float | None = None, attempt: str = "1"
         if at is None:
             raise outputs.missing(folder, clip, FILE)
         notes: dict[str, Any] = {"file": f"{at.name}/{FILE}"}
-        if _stood_still(at / MOTION):
-            notes |= {"verdict": "warn", "reasons": ["WHAM ran without DPVO, so the world turns and moves with the camera if that did"]}
+        poses = _camera(at / MOTION)
+        if poses is not None:
+            fits.need_same_video(clock, len(poses))
+            if np.abs(poses - poses[:1]).max(initial=0.0) < STILL:
+                notes |= {"verdict": "warn", "reasons": [DOUBT]}
         return fits.tracks(clip, _fits(at / FILE, clock), clock, "wham", notes)
 
     return outputs.reading(lift, folder)
 
 
-def _stood_still(path: Path) -> bool:
-    """Whether the camera's motion beside the results is none at all, which is what WHAM writes when it cannot look for it."""
+def _camera(path: Path) -> Floats | None:
+    """The camera's motion (T, 7) beside the results, of which only its length counts, and whether there is any at all."""
     if not path.is_file():
-        return False
+        return None
     poses = np.asarray(unpickle.read(path, outputs.LIMIT_BYTES))
-    return poses.ndim == 2 and bool(np.abs(poses - poses[:1]).max(initial=0.0) < STILL)
+    if poses.ndim != 2 or poses.dtype.kind != "f":
+        raise SourceError(f"{path}: expected camera poses (T, 7), got {poses.dtype} of shape {poses.shape}")
+    return poses.astype(np.float64)
 
 
 def _fits(path: Path, clock: Timing) -> list[Fit]:
