@@ -28,9 +28,10 @@ SHAPE = 0.02
 PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
-def examine(source: ModuleType, root: Path, every_frame: bool, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
-    """Everything that is to be said of one copy.  Raises SourceError for a root that holds nothing of the source."""
-    attempts = source.found(root)
+def examine(
+    source: ModuleType, root: Path, attempts: recordings.Attempts, every_frame: bool, progress: Callable[[int, int, str], None]
+) -> dict[str, Any]:
+    """Everything that is to be said of one copy and its recordings."""
     found = []
     for done, read in enumerate(attempts, 1):
         found.append(_recording(read(), root, every_frame))
@@ -106,7 +107,8 @@ def _axes(one: Recording, out: Mapping[str, list[str]]) -> dict[str, Any]:
             shown[view.name].append(view.holds(points, rows))
         if person.pelvis_px is not None:
             pixels, _ = one.views[0].project(points, rows)
-            far.append(np.linalg.norm(pixels - person.pelvis_px[rows], axis=1) / one.views[0].size[1])
+            away = np.linalg.norm(pixels - person.pelvis_px[rows], axis=1) / one.views[0].size[1]
+            far.append(away[np.isfinite(away)])
     inside = {name: float(np.mean(each)) for name, each in shown.items()}
     facts: dict[str, Any] = {
         "up": _middle(up),
@@ -115,7 +117,7 @@ def _axes(one: Recording, out: Mapping[str, list[str]]) -> dict[str, Any]:
         "inside": _round(max(inside.values())),
         "inside_by_view": {name or "(only)": _round(share) for name, share in inside.items()},
         "height_m": _middle(heights) if heights else None,
-        "pelvis_px": _round(_median(far), 4) if far else None,
+        "pelvis_px": _round(_median(far), 4) if any(part.size for part in far) else None,
         "vertical_deg": None if one.floor is None else _round(_angle(one.world.rotation[1], one.floor[0])),
     }
     _judge(facts, out)
@@ -172,7 +174,7 @@ def _spots(one: Recording) -> Any:
 
 def _camera_up(one: Recording, view: View) -> float:
     """How much a camera's up axis points up, on average."""
-    poses = one.world.camera_to_world(view.from_source)
+    poses = one.world.camera_to_world(view.from_source if view.from_source.ndim == 2 else view.from_source[one.everybody])
     return float(-poses[..., 1, 1].mean())
 
 

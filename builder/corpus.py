@@ -130,10 +130,14 @@ def complaints(info: Mapping[str, Any]) -> list[str]:
 
 
 def examples(corpus: Corpus, people: Sequence[Asked], clips: Mapping[str, Clip], plan: Plan) -> list[dict[str, Any]]:
-    """A few clips for the report, spread over the corpus, with their motions made again."""
+    """A few clips for the report, spread over the corpus, with their motions made again.
+
+    The report is published with the dataset, and a drawn path can be read back: of a source whose motion may not leave the machine
+    (`paths` in its ABOUT) nothing is drawn.
+    """
     by_clip: dict[str, list[Question]] = {}
-    for questions in corpus.kept.values():
-        for q in questions:
+    for source, questions in corpus.kept.items():
+        for q in questions if plugins.load("sources", source).ABOUT.get("paths", True) else ():
             by_clip.setdefault(q.clip_id, []).append(q)
     richest = sorted(by_clip, key=lambda c: (-len({q.category for q in by_clip[c]}), -len(by_clip[c]), c))
     families = selection.families()

@@ -110,7 +110,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "too few rows": (
         "emdb",
         edited("*_data.pkl", lambda d: d.update(n_frames=99)),
-        r"'smpl\.poses_root': expected numbers of shape \(99, 3\)",
+        r"'good_frames_mask': expected numbers of shape \(99\)",
     ),
     "not a number": ("emdb", edited("*_data.pkl", lambda d: d["smpl"]["trans"].__setitem__(5, np.nan)), r"'smpl\.trans': expected finite"),
     "images missing": (

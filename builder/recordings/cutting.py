@@ -87,14 +87,21 @@ def cut_into_clips(recording: Recording, root: Path) -> list[Clip]:
 def _meta(recording: Recording, view: View, clip: Clip, root: Path) -> dict[str, Any]:
     """Where a clip comes from, and what makes its artefacts stale: the files behind it, and the code that reads them."""
     ready, models = ready_video(clip), os.environ.get(MODELS)
+    images = [view.images[k] for k in range(clip.start_frame, clip.end_frame) if k in view.images]
     bodies = [model_file(recording.model, gender, models) for gender in sorted({p.gender for p in recording.people})] if models else []
     return {
         "path": str(root),
         "file": recording.source,
-        "state": store.digest(recording.state, lifting.code_digest(*CODE), footage.missing(view.images, clip.start_frame, clip.end_frame)),
+        "state": store.digest(recording.state, _place(recording, view), stamp(images), lifting.code_digest(*CODE)),
         "bodies": stamp(bodies) if models else "approximate",
         "video_bytes": 0 if ready is None else ready.stat().st_size,
     }
+
+
+def _place(recording: Recording, view: View) -> list[Any]:
+    """What the calibrations say; a camera that moves is part of the recording's own data."""
+    world, fixed = recording.world, view.from_source.tolist() if view.from_source.ndim == 2 else None
+    return [world.rotation.tolist(), world.offset_m.tolist(), world.scale, view.camera_matrix.tolist(), fixed]
 
 
 def _view(recording: Recording, start: int, end: int) -> View | None:
@@ -157,10 +164,9 @@ def _plausible(track: Track) -> Track:
     rate = np.linalg.norm(np.diff(track.position_m[seen], axis=0), axis=1) * track.fps / np.diff(seen)
     if rate.size and rate.max() > FASTEST_M_S:
         a, b = (int(track.frame_ids[seen[rate.argmax() + k]]) for k in (0, 1))
-        who = f"{track.clip_id}: person {track.person_id}"
         raise SourceError(
-            f"{who} moves at {rate.max():.0f} m/s from frame {a} to {b}, which nobody does; expected at most {FASTEST_M_S:g} m/s: "
-            "is the fit of either frame damaged?"
+            f"person {track.person_id} moves at {rate.max():.0f} m/s from frame {a} to {b}, which nobody does; "
+            f"expected at most {FASTEST_M_S:g} m/s: is the fit of either frame damaged?"
         )
     return track
 
@@ -185,7 +191,7 @@ def film_of(recording: Recording, clip: Clip) -> footage.Film:
     gone = footage.missing(images, clip.start_frame, clip.end_frame)
     if gone:
         of = f" of camera {clip.view}" if clip.view else ""
-        raise SourceError(f"{clip.clip_id}: images{of} are missing: {gone}; unzip them beside the rest, or correct the root")
+        raise SourceError(f"images{of} are missing: {gone}; unzip them beside the rest, or correct the root")
     files = tuple(images[k] for k in range(clip.start_frame, clip.end_frame))
     return footage.Film(clip.clip_id, schema.video_path(clip), files, clip.fps, clip.start_frame)
 
@@ -197,7 +203,7 @@ def filmed(recording: Callable[[], Recording], clip: Clip, folder: Path) -> Clip
     known = recording()
     if video is None:
         film = film_of(known, clip)
-        video = folder / film.path
+        video = folder / clip.meta["state"] / film.path
         if not video.is_file():
             footage.write(film, video)
     view = next(v for v in known.views if v.name == clip.view)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from builder import store, unpickle
 from builder.recordings.records import Fit
-from builder.types import Floats, SourceError
+from builder.types import Bools, Floats, SourceError
 
 ORTHOGONAL = 5e-3
 FIT, FIT_BYTES = {"global_orient": 3, "transl": 3, "betas": 10}, 1 << 20  # what is read of a frame's fit, and its largest file
@@ -28,8 +28,8 @@ def root_of(source: str, root: str | Path | None) -> Path:
     return folder.resolve()
 
 
-def numbers(value: Any, shape: Sequence[int | None], where: str) -> Floats:
-    """Finite numbers of this shape (None allows any size).  Raises SourceError saying where."""
+def numbers(value: Any, shape: Sequence[int | None], where: str, rows: Bools | None = None) -> Floats:
+    """Numbers of this shape (None allows any size), finite in all rows or in those given.  Raises SourceError saying where."""
     try:
         found = np.asarray(value)
         right = len(found.shape) == len(shape) and all(want in (None, got) for want, got in zip(shape, found.shape, strict=True))
@@ -39,7 +39,7 @@ def numbers(value: Any, shape: Sequence[int | None], where: str) -> Floats:
         wanted = f"({', '.join('any' if n is None else str(n) for n in shape)})"
         raise SourceError(f"{where}: expected numbers of shape {wanted}, got {found.dtype} of shape {found.shape}; copy the file again")
     out = found.astype(float)
-    if not np.isfinite(out).all():
+    if not np.isfinite(out if rows is None else out[rows]).all():
         raise SourceError(f"{where}: expected finite numbers, got NaN or infinity; copy the file again")
     return out
 

@@ -32,6 +32,7 @@ ABOUT = {
     "citation": "Zhang et al., EgoBody: Human Body Shape and Motion of Interacting People from Head-Mounted Devices, ECCV 2022.",
     "url": "https://sanweiliti.github.io/egobody/egobody.html",
     "synthetic": False,
+    "paths": False,  # no path is drawn in what is published
 }
 SEQUENCES = 125
 OPEN_POINTS = (
@@ -127,7 +128,7 @@ def _recording(root: Path, row: Row, splits: Mapping[str, str]) -> Recording:
     name = row["recording_name"]
     try:
         first, last = int(float(row["start_frame"])), int(float(row["end_frame"]))
-        genders = {int(cell.split()[0]): cell.split()[1] for cell in (row["body_idx_0"], row["body_idx_1"])}
+        genders = {int(cell.split()[0]): cell.split()[1].lower() for cell in (row["body_idx_0"], row["body_idx_1"])}
         other = int(row["body_idx_fpv"].split()[0])
         pair = sorted(part for part in name.split("_") if part.startswith("S"))
     except (ValueError, IndexError):

@@ -17,7 +17,7 @@ import numpy as np
 
 from builder import footage, recordings, unpickle
 from builder.recordings import Attempts, Fit, Person, Recording, View, World
-from builder.types import Clip, Floats, SourceError, Track
+from builder.types import Bools, Clip, Floats, SourceError, Track
 
 ABOUT = {
     "title": "EMDB: the Electromagnetic Database of Global 3D Human Pose and Shape in the Wild",
@@ -26,6 +26,7 @@ ABOUT = {
     "citation": "Kaufmann et al., EMDB: The Electromagnetic Database of Global 3D Human Pose and Shape in the Wild, ICCV 2023.",
     "url": "https://eth-ait.github.io/emdb/",
     "synthetic": False,
+    "paths": False,  # no path is drawn in what is published
 }
 SEQUENCES = 81
 OPEN_POINTS = (
@@ -82,19 +83,22 @@ def _recording(folder: Path) -> Recording:
         raise SourceError(f"{folder}: expected one {DATA} beside the images, found {what}; unzip the subject again")
     data = _Data(files[0])
     n = int(data.number("n_frames"))
+    if n < 2:
+        raise SourceError(f"{files[0]}: field 'n_frames': expected 2 or more, got {n}; copy the file again")
+    good = data.array("good_frames_mask", (n,)) > 0
     subset = "+".join(name for name in ("emdb1", "emdb2") if data.flag(name))
-    orient, transl = data.array("smpl.poses_root", n, 3), data.array("smpl.trans", n, 3)
-    betas = data.array("smpl.betas", None)
-    poses = data.array("camera.extrinsics", n, 4, 4)
-    for row in (0, n - 1):
+    orient, transl = data.array("smpl.poses_root", (n, 3), good), data.array("smpl.trans", (n, 3), good)
+    betas = data.array("smpl.betas", (None,))
+    poses = data.array("camera.extrinsics", (n, 4, 4), good)
+    for row in np.flatnonzero(good)[[0, -1]] if good.any() else ():
         recordings.rigid(poses[row], f"{files[0]}: field 'camera.extrinsics', frame {row}")
     size = (int(data.number("camera.width")), int(data.number("camera.height")))
     person = Person(
         person_id="0",
-        gender=str(data.field("gender")),
-        valid=data.array("good_frames_mask", n) > 0,
+        gender=str(data.field("gender")).lower(),
+        valid=good,
         read=lambda rows: Fit(orient[rows], transl[rows], betas),
-        pelvis_px=data.array("kp2d", n, 24, 2)[:, 0] if data.has("kp2d") else None,
+        pelvis_px=data.array("kp2d", (n, 24, 2), np.zeros(n, dtype=bool))[:, 0] if data.has("kp2d") else None,
     )
     images = footage.numbered(folder / "images", r"(\d{5,})")
     sequence = f"{folder.parent.name}/{folder.name}"
@@ -109,7 +113,7 @@ def _recording(folder: Path) -> Recording:
         camera="moving",
         world=World(),
         people=(person,),
-        views=(View("", data.array("camera.intrinsics", 3, 3), size, poses, images),),
+        views=(View("", data.array("camera.intrinsics", (3, 3)), size, poses, images),),
         state=recordings.stamp(files),
         notes={"number types": data.types(), "keys beyond those known": data.odd()},
     )
@@ -145,13 +149,13 @@ class _Data:
             found = found[key]
         return found
 
-    def array(self, name: str, *shape: int | None) -> Floats:
-        """A field of finite numbers of this shape; None allows any size."""
-        return recordings.numbers(self.field(name), shape, f"{self.path}: field {name!r}")
+    def array(self, name: str, shape: tuple[int | None, ...], rows: Bools | None = None) -> Floats:
+        """A field of numbers of this shape (None allows any size), finite in all rows or in these."""
+        return recordings.numbers(self.field(name), shape, f"{self.path}: field {name!r}", rows)
 
     def number(self, name: str) -> float:
         """A field of one number."""
-        return float(self.array(name))
+        return float(self.array(name, ()))
 
     def flag(self, name: str) -> bool:
         """A yes or no; no when it is not there."""

@@ -34,6 +34,7 @@ ABOUT = {
     "citation": "Huang et al., Capturing and Inferring Dense Full-Body Human-Scene Contact, CVPR 2022.",
     "url": "https://rich.is.tue.mpg.de",
     "synthetic": False,
+    "paths": False,  # no path is drawn in what is published
 }
 SEQUENCES = 142
 OPEN_POINTS = (
@@ -235,6 +236,8 @@ def _views(root: Path, capture: str, split: str, sequence: str) -> tuple[View, .
         size = NATIVE if matrix[0, 2] > matrix[1, 2] else NATIVE[::-1]
         images = {} if own is None else footage.numbered(own, rf"(\d+)_{number:02d}")
         views.append(View(f"cam_{number:02d}", matrix, size, pose, images))
+    if not views:
+        raise SourceError(f"{parent}: expected images of one of the calibrated cameras {files[0].stem} to {files[-1].stem}, found none")
     return tuple(views)
 
 

@@ -38,7 +38,7 @@ def at_least(args: argparse.Namespace, **bounds: int) -> None:
     for name, least in bounds.items():
         value = getattr(args, name)
         if value is not None and value < least:
-            raise BuildError(f"--{name}: expected {least} or more, got {value}")
+            raise BuildError(f"--{name.replace('_', '-')}: expected {least} or more, got {value}")
 
 
 def licensed(text: str) -> tuple[str, str, Path]:

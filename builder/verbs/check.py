@@ -33,8 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
     name, root, folder = licensed(args.source)
     source = plugins.load("sources", name)
-    with bar(f"checking {name}", source.SEQUENCES, args.quiet) as progress:
-        found = check.examine(source, folder, args.every_frame, progress)
+    attempts = source.found(folder)
+    with bar(f"checking {name}", len(attempts), args.quiet) as progress:
+        found = check.examine(source, folder, attempts, args.every_frame, progress)
     found = {"program": __version__, "source": name, "body_models": bool(os.environ.get(recordings.MODELS)), **found}
     text = json.dumps(found, indent=1) if args.json else "\n".join(_lines(name, root, found))
     print(text.replace(str(folder), root))
