@@ -140,6 +140,36 @@ def test_a_very_slow_pan_is_not_static(textures: list[Floats]) -> None:
     assert degrees_between(poses[:, :3, :3], found.rotation).max() < 0.05
 
 
+def test_a_camera_that_rests_and_then_turns_is_followed_from_where_it_rested(
+    textures: list[Floats], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it rests only a few points are looked at; when it moves all are followed, also from before."""
+    followed = []
+    follow = Background._follow
+    monkeypatch.setattr(Background, "_follow", lambda self, *a: (followed.append(len(self._kept)), follow(self, *a))[1])
+    angle = np.concatenate([np.zeros(20), np.linspace(0, 6, 20), np.full(10, 6.0)])
+    poses = path(50, turns=[turned(y=a) for a in angle])
+    background = watched(poses, textures)
+    assert len([k for k in followed if k < 20]) <= 2
+    assert {k for k in followed if 22 <= k < 40} == set(range(22, 40))
+    assert len([k for k in followed if k >= 43]) <= 2
+    paths = background.paths()
+    assert len(paths.both(0, 30)[0]) > 0.5 * len(paths.at(0)[0])
+    found = camera.solve(background, FOCAL, "user")
+    assert found.mode == "rotating"
+    assert degrees_between(poses[:, :3, :3], found.rotation).max() < 0.1
+
+
+def test_what_walks_before_a_resting_camera_hides_points_only_while_it_is_there(textures: list[Floats]) -> None:
+    background, still = Background(WIDTH, HEIGHT), rendered(np.eye(4), textures)
+    boxes = [NOBODY, np.array([[200.0, 100, 400, 350]]), NOBODY]
+    for k, box in enumerate(boxes):
+        background.add(still, k / FPS, box)
+    before, during, after = (set(background.paths().at(k)[0].tolist()) for k in range(3))
+    assert during < before
+    assert after == before
+
+
 def test_a_dolly_does_not_only_turn(textures: list[Floats]) -> None:
     background = watched(path(20, places=np.outer(np.arange(20), [0.03, 0, 0.01])), textures)
     paths = background.paths()
@@ -210,6 +240,23 @@ def test_a_travelling_camera_is_found_again(travel: tuple[Floats, Background], k
     assert np.abs(scale * found.centre - centres).max() < 0.02
     floor = scale * found.points @ poses[0, :3, :3].T + poses[0, :3, 3]
     assert (np.abs(floor[:, 1] - 1.5) < 0.03).sum() > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", [40, 100])
+def test_over_a_repeated_texture_it_is_refused_or_right(cell: int) -> None:
+    """Every tile looks like the next; points that are followed from frame to frame are not taken for each other's copies."""
+    pytest.importorskip("pycolmap")
+    poses = path(45, places=np.outer(np.linspace(0, 1.2, 45), [1.0, 0, 0.3]), turns=[turned(y=-0.2 * k) for k in range(45)])
+    try:
+        found = camera.solve(watched(poses, pictures(cell)), None, "default")
+    except LiftError:
+        return
+    centres = poses[:, :3, 3] - poses[0, :3, 3]
+    assert found.mode == "moving", "a camera that travels is not taken only to turn"
+    scale = (centres * found.centre).sum() / (found.centre**2).sum()
+    assert np.abs(scale * found.centre - centres).max() < 0.04
+    assert degrees_between(poses[:, :3, :3], found.rotation).max() < 1.0
 
 
 @pytest.mark.slow

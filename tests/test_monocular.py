@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from builder.lifters import monocular
 from builder.lifters.monocular import blazepose, clothes, heading, people, root, verdict, weights
 from builder.lifters.monocular.records import LANDMARKS, Person
 from builder.types import Clip, Floats, LiftError, SetupError
+from builder.video.container import Scan, VideoInfo
 
 FPS = 30.0
 FOCAL, WIDTH, HEIGHT = 820.0, 960, 540
@@ -269,6 +272,51 @@ def test_overlap_of_boxes():
     a = np.array([[0.0, 0.0, 2.0, 2.0]])
     b = np.array([[1.0, 0.0, 3.0, 2.0], [0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 6.0, 6.0]])
     np.testing.assert_allclose(blazepose.overlap(a, b), [[1 / 3, 1.0, 0.0]])
+
+
+def test_the_runtime_may_not_chat_but_may_complain(capfd: pytest.CaptureFixture[str]):
+    def fails() -> None:
+        with blazepose._without_chatter():
+            os.write(2, b"INFO: Created a delegate.\nERROR: out of memory\n")
+            raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom"):
+        fails()
+    os.write(2, b"INFO: of somebody else\n")
+    assert capfd.readouterr().err == "ERROR: out of memory\nINFO: of somebody else\n"
+
+
+def test_legs_that_stand_do_not_tilt_with_the_trunk():
+    """Somebody whom the network tilts away, feet and all: on straight legs the feet go under the hips, on bent ones they stay."""
+    n, turn = 3, np.array([[1.0, 0, 0], [0, np.cos(0.4), -np.sin(0.4)], [0, np.sin(0.4), np.cos(0.4)]])
+    camera = np.tile(np.eye(4), (n, 1, 1))
+    camera[:, :3, :3] = TO_CAMERA.T
+    hips = np.array([0.0, 0.0, 5.0])
+    joints = (before_camera(np.zeros(n), hips) - hips) @ turn.T + hips
+    for ankles, heels in ((27, 29), (28, 30)):  # in the last frame drawn up to under the knees
+        joints[2, [ankles, heels, heels + 2]] += 0.4 * (joints[2, 23] - joints[2, ankles])
+        joints[2, ankles - 2, 2] -= 0.3
+    feet = joints[:, list(root.SOLES)].mean(axis=1)
+    moved = root._under(joints, camera)
+    np.testing.assert_allclose(moved[:2, 2], root.UNDER * (hips[2] - feet[:2, 2]), atol=1e-6)
+    assert abs(feet[0, 2] - 5.0) > 0.25
+    assert np.abs(moved[2]).max() < 0.02
+    assert np.abs(moved[:, :2]).max() < 1e-9
+
+
+def test_a_told_focal_length_beats_the_files_and_that_beats_none():
+    known = Scan(
+        VideoInfo(1920, 1080, 0, 30.0, True, 5.0, 150, "h264", "yuv420p", "mov", False, 0.0, 1400.0),
+        np.arange(150) / 30,
+        (1, 0, 0, 1),
+        True,
+    )
+    untold = known._replace(info=replace(known.info, focal_px=None))
+    plain, told = (clip_of(Path("x.mp4"), meta=meta) for meta in ({}, {"focal_px": 1300.0}))
+    assert monocular._focal(told, known, 1000.0, 0.5) == (500.0, "user")
+    assert monocular._focal(told, known, None, 0.5) == (650.0, "metadata")
+    assert monocular._focal(plain, known, None, 0.5) == (700.0, "metadata")
+    assert monocular._focal(plain, untold, None, 0.5) == (None, "default")
 
 
 class Stage:
