@@ -127,7 +127,9 @@ def made(
             shutil.move(item, folder / item.name)
         left.rmdir()
     if not _whole(folder / file):
-        raise LiftError(f"{failure or f'{tool.name} ended well but left no whole {file}'}; {AGAIN}")
+        why = str(failure or f"{tool.name} ended well but left no whole {file}")
+        # A reason is published with the build, and a program's last words like to name places on its machine.
+        raise LiftError(f"{why.replace(f'{tool.root}/', '').replace(str(Path.home()), '~')}; {AGAIN}")
 
 
 def _whole(path: Path) -> bool:

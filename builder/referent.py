@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 SIDES = 0.38, 0.62  # of the picture's width: left of the one, right of the other, and the middle between them
-APART = 0.1  # of the picture's width between two people whom their places tell apart
+APART = 0.1  # of the picture's width between two people on one side whom their places tell apart
+WORDS = {
+    "left": "the person who first appears on the left of the picture",
+    "middle": "the person who first appears in the middle of the picture",
+    "right": "the person who first appears on the right of the picture",
+    "lefter": "the person who first appears further to the left",
+    "righter": "the person who first appears further to the right",
+}
 
 
 def by_place(places: Sequence[float | None]) -> list[str | None]:
@@ -13,14 +20,10 @@ def by_place(places: Sequence[float | None]) -> list[str | None]:
 
     None for one person alone, who needs none, and for people whom their places do not tell apart.
     """
-    if len(places) < 2:
+    known = [x for x in places if x is not None]
+    if len(known) < len(places) or len(places) < 2:
         return [None] * len(places)
-    sides = [None if x is None else "left" if x < SIDES[0] else "right" if x > SIDES[1] else "middle" for x in places]
-    if len(places) == 2 and None not in places and abs(places[0] - places[1]) >= APART:  # type: ignore[operator]
-        sides = ["left", "right"] if places[0] < places[1] else ["right", "left"]  # type: ignore[operator]
-    known = None not in sides
-    return [_words(side) if side is not None and known and sides.count(side) == 1 else None for side in sides]
-
-
-def _words(side: str) -> str:
-    return f"the person who first appears {'in the middle' if side == 'middle' else f'on the {side}'} of the picture"
+    sides = ["left" if x < SIDES[0] else "right" if x > SIDES[1] else "middle" for x in known]
+    if len(known) == 2 and sides[0] == sides[1] and abs(known[0] - known[1]) >= APART:
+        sides = ["lefter", "righter"] if known[0] < known[1] else ["righter", "lefter"]
+    return [WORDS[side] if sides.count(side) == 1 else None for side in sides]

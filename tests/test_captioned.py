@@ -176,7 +176,7 @@ def test_a_build_asks_by_clothes(scene: Path, tmp_path: Path, server: str, monke
     common = ["build", "--source", f"folder={scene / 'videos'}", "--lifter", "prompthmr", "--option", f"results={scene / 'results'}"]
     common += ["--work", str(tmp_path / "work"), "--workers", "1", "--no-report", "--quiet"]
     for extra, expected in (
-        ([], {"the person who first appears on the left of the picture", "the person who first appears on the right of the picture"}),
+        ([], {"the person who first appears further to the left", "the person who first appears further to the right"}),
         (["--captioner", server], {"the person in the red jacket", "the person in the blue shirt"}),
     ):
         assert main([*common, "--out", str(tmp_path / f"out{len(extra)}"), *extra]) == 0
@@ -345,8 +345,8 @@ def test_a_checkpoint_is_asked(scene: Path, tmp_path: Path, monkeypatch: pytest.
     found = lifted(scene, str(tmp_path / "blip2"))
     assert all(len(t.provenance["captions"]) >= 3 for t in found)
     assert {t.referent for t in found} == {
-        "the person who first appears on the left of the picture",
-        "the person who first appears on the right of the picture",
+        "the person who first appears further to the left",
+        "the person who first appears further to the right",
     }
     with pytest.raises(SetupError, match="cannot be loaded as an image-to-text model") as caught:
         captioner.load(str(tmp_path))

@@ -205,8 +205,8 @@ def test_several_people_are_named_by_place(tmp_path: Path, tool: str) -> None:
     words = {t.person_id: t.referent for t in found}
     first = "0" if tool == "tram" else "7"
     last = "1" if tool == "tram" else "12"
-    assert words[first] == "the person who first appears on the right of the picture"
-    assert words[last] == "the person who first appears on the left of the picture"
+    assert words[first] == "the person who first appears further to the right"
+    assert words[last] == "the person who first appears further to the left"
 
 
 def video_clip(folder: Path, known: Walk) -> Clip:

@@ -46,7 +46,7 @@ if mode == "memory":
     print("  File 'model.py', line 3\\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.\\n", file=sys.stderr)
     sys.exit(1)
 if mode == "fails":
-    raise ValueError("no checkpoint at data/pretrain")
+    raise ValueError(f"no checkpoint at {os.getcwd()}/data/pretrain")
 if mode == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 if mode == "sleeps":

@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import struct
+import subprocess
 import sys
 import types
 import warnings
@@ -100,6 +101,19 @@ def test_joblib(tmp_path: Path, packing: Any) -> None:
     people = collections.defaultdict(dict, data())
     joblib.dump(people, tmp_path / "a.pkl", compress=packing)
     assert_same(read(tmp_path / "a.pkl"), data())
+
+
+def test_joblib_where_dill_was_imported(tmp_path: Path) -> None:
+    """dill teaches joblib's pickler another way to name types, and `datasets` imports dill."""
+    code = (
+        "import dill, joblib, collections, sys, numpy as np; joblib.dump(collections.defaultdict(dict, a={'x': np.arange(3)}), sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pkl")], check=True, timeout=120)
+    assert b"dill" in (tmp_path / "a.pkl").read_bytes()
+    assert_same(read(tmp_path / "a.pkl"), {"a": {"x": np.arange(3)}})
+    (tmp_path / "b.pkl").write_bytes(b"\x80\x02cdill._dill\n_load_type\nU\x08CodeType\x85R.")
+    with pytest.raises(SourceError, match="asks for the type CodeType through dill"):
+        read(tmp_path / "b.pkl")
 
 
 def test_joblib_before_alignment(tmp_path: Path) -> None:

@@ -178,6 +178,13 @@ def _dict(*arguments: Any) -> dict[Any, Any]:
     return {key: value for key, value in pairs}
 
 
+def _load_type(name: Any) -> Any:
+    """dill's way to name a type, which it slips into every pickle of a process that has imported it (as `datasets` does)."""
+    if name not in ("dict", "list"):
+        raise Refused(f"refused, nothing of it was run: it asks for the type {shown(text_of(name))} through dill")
+    return _dict if name == "dict" else _set
+
+
 def _set(items: Any = ()) -> list[Any]:
     return list(items)
 
@@ -258,6 +265,7 @@ GLOBALS: dict[str, Any] = {
     **_spelt("_codecs", {"encode": _encode}),
     **_spelt("builtins __builtin__", {"bytes": _empty_bytes, "dict": _dict, "list": _set, "set": _set}),
     **_spelt("collections", {"OrderedDict": _dict, "defaultdict": _dict}),
+    **_spelt("dill._dill", {"_load_type": _load_type}),
     **_spelt("joblib.numpy_pickle", {"NumpyArrayWrapper": _JoblibArray}),
     **_spelt("torch._utils", {"_rebuild_tensor_v2": _tensor}),
     **_spelt("torch.storage", {"_load_from_bytes": _Storage}),
