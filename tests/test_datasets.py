@@ -378,7 +378,7 @@ def test_a_build_of_all_three_skips_what_is_broken_and_lets_nothing_licensed_out
     roots = {}
     for name in DATASETS:
         roots[name] = tmp_path / "licensed" / name
-        shutil.copytree(two_of_each[name], roots[name])
+        shutil.copytree(two_of_each[name], roots[name], ignore=shutil.ignore_patterns("test", "smplx_*_test"))
     html(next(roots["emdb"].glob("P3/*/*_data.pkl")))
     out, work = tmp_path / "out", tmp_path / "work"
     command = ["build", "--workers", "1", "--quiet", "--out", str(out), "--work", str(work)]
@@ -420,7 +420,7 @@ def test_a_build_of_all_three_skips_what_is_broken_and_lets_nothing_licensed_out
     # Pointers lead back: the frames of the source.
     starts = {row["source"]: row["start_frame"] for row in rows}
     assert starts["rich"] == 40
-    assert starts["egobody"] in (1207, 500)
+    assert starts["egobody"] == 1207
 
 
 def flat(value: object) -> list[object]:

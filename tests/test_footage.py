@@ -173,6 +173,9 @@ def test_a_lifter_gets_the_video_and_rows_point_into_the_source(
     copies: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lifted_by: Callable[[], list[Path]]
 ):
     """From the image folder, or from what `videos` has made; what was lifted counts from 0, what is published from the source's frame."""
+    (listed,) = plugins.load("sources", "rich").clips(copies["rich"])
+    shown = plugins.load("sources", "rich").film(listed, tmp_path / "films")
+    assert (shown.start_frame, shown.end_frame, shown.meta["video_start_frame"]) == (0, SHORT.num_frames, 40)
     for ready in (False, True):
         if ready:
             assert videos(f"rich={copies['rich']}", "--out", tmp_path / "videos") == 0

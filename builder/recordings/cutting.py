@@ -209,7 +209,7 @@ def filmed(recording: Callable[[], Recording], clip: Clip, folder: Path) -> Clip
     view = next(v for v in known.views if v.name == clip.view)
     width, height = _size(video, clip)
     focal_px = float(view.camera_matrix[0, 0]) * max(width, height) / max(view.size)
-    meta = {**clip.meta, "focal_px": focal_px}
+    meta = {**clip.meta, "focal_px": focal_px, "video_start_frame": clip.start_frame}
     return replace(clip, video=video, width=width, height=height, start_frame=0, end_frame=clip.num_frames, meta=meta)
 
 
