@@ -208,7 +208,7 @@ def load(module: Any, plan: Plan, shown: Shown, data: Rows) -> Model:
     given: dict[str, Any] = dict(plan.options)
     needs = module.ABOUT.get("needs", ())
     if "train" in needs:
-        given["train"] = train_questions(plan)
+        given["train"] = train_questions(plan, data)
     if "shown" in needs:
         given["shown"] = {"mode": shown.mode, "frames": shown.frames, "pixels": shown.pixels, "data": data.fingerprint}
     if "recipe" in needs:
@@ -222,11 +222,16 @@ def load(module: Any, plan: Plan, shown: Shown, data: Rows) -> Model:
     return model
 
 
-def train_questions(plan: Plan) -> list[Question]:
-    """The questions of the train split, for models that know how often what is right.  Raises DataError."""
-    if plan.train is None:
-        raise DataError(f"model {plan.model} learns from the train split; these rows come without one")
-    return [item.question for item in plan.train().items]
+def train_questions(plan: Plan, data: Rows) -> list[Question]:
+    """The questions of the train split, for models that know how often what is right.
+
+    Raises DataError where there is none, or it holds questions that are asked: a file without splits would teach the answers.
+    """
+    train = plan.train().items if plan.train else ()
+    asked = {item.question.id for item in data.items}
+    if not train or any(item.question.id in asked for item in train):
+        raise DataError(f"model {plan.model} learns from a train split; {data.name} has none apart from what is asked")
+    return [item.question for item in train]
 
 
 def identity(plan: Plan, shown: Shown, data: Rows, model: Model) -> dict[str, Any]:

@@ -400,6 +400,12 @@ def test_a_plugin_that_breaks_the_contract_is_told(tmp_path: Path, model: Callab
         asked(Plan(model(first, sees="everything")), tmp_path / "run2")
 
 
+def test_nothing_is_learnt_from_what_is_asked(tmp_path: Path):
+    for train in (None, lambda: DATA):
+        with pytest.raises(DataError, match="has none apart from what is asked"):
+            evaluate.evaluate(DATA, Plan("blind", train=train), tmp_path / "run", quiet, quiet)
+
+
 def test_tracks_must_come_from_somewhere(tmp_path: Path):
     items = tuple(replace(i, source="emdb") for i in DATA.items)
     with pytest.raises(DataError, match="--source"):
