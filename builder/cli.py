@@ -11,7 +11,20 @@ from importlib import import_module
 from builder import __version__
 from builder.types import HumanMoveError
 
-VERBS = ("list", "build", "lift", "validate", "push", "verify", "export")  # as --help shows them
+VERBS = (
+    "list",
+    "check",
+    "videos",
+    "build",
+    "lift",
+    "validate",
+    "verify",
+    "push",
+    "evaluate",
+    "score",
+    "compare",
+    "export",
+)  # as --help shows them
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,11 +7,11 @@ change a byte of the dataset.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builder import __version__, assemble, consistency, export, plugins, priors, schema, selection
+from builder import __version__, assemble, consistency, export, lifting, plugins, priors, schema, selection
 from builder.motion import describe
 from builder.pipeline import Asked, Plan, people_of
 from builder.recipe import Recipe
@@ -90,6 +90,16 @@ def placeless(skipped: Sequence[Mapping[str, str]], clips: Sequence[Clip]) -> li
     ]
 
 
+def in_source_frames(people: Sequence[Asked], clips: Sequence[Clip]) -> list[Asked]:
+    """The same people with clips that point into the source: what was lifted from a film of a clip counts from the film's first frame."""
+    first = {clip.clip_id: clip.start_frame for clip in clips if clip.video is None}
+    out = []
+    for p in people:
+        by = 0 if p.track["lifter"] == lifting.TRUTH else first.get(p.clip.clip_id, 0)
+        out.append(replace(p, clip=replace(p.clip, start_frame=p.clip.start_frame + by, end_frame=p.clip.end_frame + by)) if by else p)
+    return out
+
+
 def _within_quota(people: Sequence[Asked], recipe: Recipe) -> int:
     """Robust questions, at most `per_category` of a person and category counted."""
     return sum(min(n, recipe.questions.per_category) for p in people for n in assemble.counts(p.questions).values())
@@ -120,10 +130,14 @@ def complaints(info: Mapping[str, Any]) -> list[str]:
 
 
 def examples(corpus: Corpus, people: Sequence[Asked], clips: Mapping[str, Clip], plan: Plan) -> list[dict[str, Any]]:
-    """A few clips for the report, spread over the corpus, with their motions made again."""
+    """A few clips for the report, spread over the corpus, with their motions made again.
+
+    The report is published with the dataset, and a drawn path can be read back: of a source whose motion may not leave the machine
+    (`paths` in its ABOUT) nothing is drawn.
+    """
     by_clip: dict[str, list[Question]] = {}
-    for questions in corpus.kept.values():
-        for q in questions:
+    for source, questions in corpus.kept.items():
+        for q in questions if plugins.load("sources", source).ABOUT.get("paths", True) else ():
             by_clip.setdefault(q.clip_id, []).append(q)
     richest = sorted(by_clip, key=lambda c: (-len({q.category for q in by_clip[c]}), -len(by_clip[c]), c))
     families = selection.families()

@@ -121,7 +121,7 @@ def readme_commands() -> dict[str, set[str]]:
     """Verb to options, of every `humanmovevqa VERB ...` line in README's code."""
     code = "\n".join(re.findall(r"```\w*\n(.*?)```", README, re.S) + re.findall(r"`([^`\n]+)`", README))
     out: dict[str, set[str]] = {}
-    for verb, rest in re.findall(r"^(?:\.venv/bin/)?humanmovevqa ([a-z]+)\b([^#\n]*)", code, re.M):
+    for verb, rest in re.findall(r"^(?:\.venv/bin/)?humanmovevqa (export [a-z-]+|[a-z]+)\b([^#\n]*)", code, re.M):
         out.setdefault(verb, set()).update(re.findall(r"--[a-z-]+", rest))
     return out
 
@@ -131,8 +131,8 @@ def test_readme_commands_exist():
     assert {"list", "build"} <= commands.keys()
     listed = help_text()
     for verb, options in commands.items():
-        assert re.search(rf"\b{verb}\b", listed), f"README shows {verb!r}, which --help does not list"
-        assert sorted(o for o in options if o not in help_text(verb)) == [], f"README shows options that {verb!r} does not have"
+        assert re.search(rf"\b{verb.split()[0]}\b", listed), f"README shows {verb!r}, which --help does not list"
+        assert sorted(o for o in options if o not in help_text(*verb.split())) == [], f"README shows options that {verb!r} does not have"
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,13 @@ def test_contributed_source_and_lifter_work(examples: dict[str, dict[str, Any]],
 
 
 def test_contributed_model_answers(examples: dict[str, dict[str, Any]]):
-    assert examples["builder/models/first_option.py"]["load"]()([], "Which?") == "A"
+    from builder import rows
+    from builder.evaluate import Ask, prompt
+    from builder.watching import Watch
+
+    asked = [prompt(Ask(item, 0)) for item in rows.read(str(rows.SAMPLE)).items[:3]]
+    replies = list(examples["builder/models/first_option.py"]["load"]()(Watch("clip"), asked))
+    assert [(r.key, r.text) for r in replies] == [(p.key, "A") for p in asked]
 
 
 def test_no_conflicting_front_matter():

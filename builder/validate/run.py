@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,8 @@ def record(job: Job) -> dict[str, Any]:
     try:
         truths = lifting.lifted(clip, lifting.TRUTH, {}, plan.work)
         tracks = lifting.lifted(clip, plan.lifter, plan.options, plan.work)
+        if clip.video is None and plan.lifter != lifting.TRUTH:  # a film counts from the clip's first frame
+            tracks = [replace(track, frame_ids=track.frame_ids + clip.start_frame) for track in tracks]
     except SetupError:
         raise
     except HumanMoveError as error:

@@ -7,8 +7,9 @@ which returns the exit code.  Its name stands in `cli.VERBS`.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from builder.types import BuildError
+from builder.types import BuildError, SourceError
 
 
 def lifter_options(verb: argparse.ArgumentParser) -> None:
@@ -37,4 +38,16 @@ def at_least(args: argparse.Namespace, **bounds: int) -> None:
     for name, least in bounds.items():
         value = getattr(args, name)
         if value is not None and value < least:
-            raise BuildError(f"--{name}: expected {least} or more, got {value}")
+            raise BuildError(f"--{name.replace('_', '-')}: expected {least} or more, got {value}")
+
+
+def licensed(text: str) -> tuple[str, str, Path]:
+    """Name, root as given and its absolute folder of a SOURCE=ROOT whose source reads a licensed copy.  Raises SourceError."""
+    from builder import plugins, recordings
+
+    name, _, root = text.partition("=")
+    source = plugins.load("sources", name, ("ABOUT", "clips"))
+    if not hasattr(source, "film_of"):
+        able = [n for n in plugins.names("sources") if hasattr(plugins.load("sources", n), "film_of")]
+        raise SourceError(f"source {name}: expected one of licensed recordings, {', '.join(able)}; this one needs no such step")
+    return name, root, recordings.root_of(name, root or None)

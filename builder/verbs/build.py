@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from builder import recipe
+from builder import captioner, recipe
 from builder.terminal import bar
 from builder.types import BuildError
 from builder.verbs import at_least, lifter_options, options_of, sources_of
 
 HELP = "make the dataset folder from tracks or videos"
+CAPTIONING = ("captioner", "clothing", "portraits", "fits", "outputs")
 EXAMPLE = "humanmovevqa build --source synthetic=1000 --source tracks=my/tracks --workers 2 --strict"
 
 
@@ -28,6 +29,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--lifter", default="", metavar="NAME", help="video to track (default: the source's ground truth, else monocular)")
     lifter_options(parser)
+    parser.add_argument(
+        "--captioner",
+        nargs="?",
+        const=captioner.DEFAULT,
+        metavar="CHECKPOINT|URL",
+        help=f"name people by their clothes where several are in view; a checkpoint (default: {captioner.DEFAULT}) or http://HOST/v1#MODEL",
+    )
     parser.add_argument("--recipe", default="default", metavar="NAME|FILE", help="thresholds, quotas and seed (default: default)")
     parser.add_argument("--out", type=Path, default=Path("humanmovevqa"), help="dataset folder to write (default: ./humanmovevqa)")
     parser.add_argument("--work", type=Path, default=Path("work"), help="work folder with one artefact per clip (default: ./work)")
@@ -53,7 +61,12 @@ def run(args: argparse.Namespace) -> int:
         raise BuildError(f"--rank: expected 0 to {args.world_size - 1} for --world-size {args.world_size}, got {args.rank}")
     at_least(args, workers=1, limit=1, seed=0)
     changes = {} if args.seed is None else {"seed": args.seed}
-    plan = pipeline.Plan(sources_of(args), args.lifter, recipe.load(args.recipe, **changes), args.work, args.limit, options_of(args))
+    lifter, options = args.lifter, options_of(args)
+    if args.captioner is not None:
+        made_by = lifting.code_digest(*CAPTIONING, f"lifters/{lifter or lifting.DEFAULT}")
+        options = {**options, "captioner": args.captioner, "lifter": lifter, "code": made_by}
+        lifter = "captioned"
+    plan = pipeline.Plan(sources_of(args), lifter, recipe.load(args.recipe, **changes), args.work, args.limit, options)
     export.check_target(args.out)
     clips = pipeline.clips_of(plan)
     for lifter in sorted({lifting.lifter_of(clip, plan.lifter) for clip in clips} - {lifting.TRUTH}):
@@ -65,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
     mine = clips if args.rank is None else clips[args.rank :: args.world_size]
     with bar("tracks to questions", len(mine), args.quiet) as progress:
-        pipeline.process(mine, plan, args.workers, progress)
+        here = args.captioner is not None and not captioner.is_address(args.captioner)
+        pipeline.process(mine, plan, 1 if here else args.workers, progress)  # one copy of a captioner's weights fits, many may not
     if args.rank is not None:
         say(
             f"rank {args.rank} of {args.world_size}: {len(mine)} clips done in {args.work}; when all ranks are, run without --rank to merge"
@@ -73,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
     people, found, _ = pipeline.gather(clips, plan)
+    people = corpus.in_source_frames(people, clips)
     skipped = corpus.placeless(found, clips)
     for one in skipped:
         print(f"skipped {one['clip_id']}: {one['reason']}", file=sys.stderr)

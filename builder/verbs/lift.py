@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.video.is_file():
         raise VideoError(f"{args.video}: expected a video file, found {'something else' if args.video.exists() else 'nothing'}")
-    (clip,) = plugins.load("sources", "folder").clips(args.video)
+    clip = plugins.load("sources", "folder").whole(args.video)
     out: Path = args.out or Path(f"{args.video.stem}-lifted")
     store.need_folder(out)
     tracks = lifting.sort(lifting.load(args.lifter, options_of(args))(clip))

@@ -7,5 +7,18 @@ from builder.video.clip import write_clip
 from builder.video.container import LIMITS, Limits, VideoInfo, probe
 from builder.video.cuts import shot_cuts
 from builder.video.frames import Frame, read_frames, sample_frames
+from builder.video.shots import Stretch, stretches
 
-__all__ = ["LIMITS", "Frame", "Limits", "VideoInfo", "probe", "read_frames", "sample_frames", "shot_cuts", "write_clip"]
+__all__ = [
+    "LIMITS",
+    "Frame",
+    "Limits",
+    "Stretch",
+    "VideoInfo",
+    "probe",
+    "read_frames",
+    "sample_frames",
+    "shot_cuts",
+    "stretches",
+    "write_clip",
+]

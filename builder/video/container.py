@@ -6,7 +6,8 @@ nothing but the file itself is opened, and `Limits` holds for what the header cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from builder.types import Floats, SetupError, VideoError
 
 DEMUXERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif"
 IMAGE_DEMUXERS = "image2,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe"  # opened only to say that it is an image
+FILM_DIAGONAL_MM = 43.27  # of the 36 x 24 mm that equivalent focal lengths speak of
+EQUIVALENT_MM = 5.0, 2000.0  # what is believed of such a length
 SCANNED_PACKETS = 10_000  # of pictures; a longer video is judged by these and by its header
 
 
@@ -41,6 +44,7 @@ class VideoInfo:
     average rate; `constant_rate` says whether all frames are equally far apart.  `num_frames` is None when only a full pass
     could tell.  `has_edit_list`: stored frames are hidden or the track starts late (a list that only makes up for the delay
     of B-frames does not count).  `start_s` is the container's time of the first shown frame, to line up its sound.
+    `focal_px` is the focal length in pixels as shown, where the file tells one as equivalent to 35 mm film (phones do).
     """
 
     width: int
@@ -55,6 +59,7 @@ class VideoInfo:
     container: str
     has_edit_list: bool
     start_s: float
+    focal_px: float | None = None
 
 
 class Scan(NamedTuple):
@@ -223,6 +228,7 @@ def scan(path: Path, limits: Limits) -> Scan:
             container=container.format.name,
             has_edit_list=hidden or (mov and start_s > 0),
             start_s=start_s,
+            focal_px=_focal_px({**container.metadata, **stream.metadata}, float(np.hypot(first.width, first.height))),
         )
         plain = mov and info.codec == "h264" and info.pixel_format in ("yuv420p", "yuvj420p") and matrix == (1, 0, 0, 1)
         plain = plain and whole and alone and info.constant_rate and len(ticks) == len(times) == stream.frames
@@ -230,6 +236,16 @@ def scan(path: Path, limits: Limits) -> Scan:
         lengths = int.from_bytes((stream.codec_context.extradata or b"")[4:5], "big") & 3
         plain = plain and lengths == 3  # four bytes, which starts_alone reads
     return Scan(info, times, matrix, plain)
+
+
+def _focal_px(tags: Mapping[str, str], diagonal_px: float) -> float | None:
+    """The focal length that tags tell, such as com.apple.quicktime.camera.focal_length.35mm_equivalent; None without a credible one."""
+    for name in sorted(tags):
+        plain = re.sub(r"[^a-z0-9]", "", name.lower())
+        number = re.fullmatch(r"\s*(\d{1,4}(?:\.\d{1,6})?)\s*(?:mm)?\s*", tags[name])
+        if "focallength" in plain and "35mm" in plain and number and EQUIVALENT_MM[0] <= float(number[1]) <= EQUIVALENT_MM[1]:
+            return float(number[1]) / FILM_DIAGONAL_MM * diagonal_px
+    return None
 
 
 def display_matrix(picture: Any) -> tuple[int, int, int, int]:

@@ -41,9 +41,10 @@ def load(
 ) -> Callable[[Clip], list[Track]]:
     """A lifter.  Options may be texts, as the command line gives them.
 
-    focal: of the camera, in pixels of the video as it is shown (default: found from the camera's motion, else 0.88 of the longest
-    side).  subject_height_m: of the people (default: an average adult's).  camera: "static" or "moving" when known.  weights: a
-    folder with BlazePose's two files.  Raises SetupError for a wrong option and for what this machine lacks.
+    focal: of the camera, in pixels of the video as it is shown (default: as the file's metadata tell, else found from the camera's
+    motion, else 0.88 of the longest side).  subject_height_m: of the people (default: an average adult's).  camera: "static" or
+    "moving" when known.  weights: a folder with BlazePose's two files.  Raises SetupError for a wrong option and for what this
+    machine lacks.
     """
     focal = _number("focal", focal, 10.0, 1e6)
     height_m = _number("subject_height_m", subject_height_m, *HEIGHTS_M)
@@ -94,23 +95,28 @@ def _lifted(clip: Clip, network: Any, focal: float | None, height_m: float | Non
     if clip.video is None:
         raise LiftError("there is no video to lift")
     known = scan(Path(clip.video), LIMITS)
-    start_s, end_s = _window(clip)
+    start_s, end_s = _window(clip, known)
     fps = _rate(clip, known, start_s, end_s)
     seen = _watch(clip, network, fps, start_s, end_s)
     if not seen.people:
         raise LiftError("nobody is in view from head to knees for a second or longer")
     longest = max(seen.width, seen.height)
-    in_pixels, source = _focal(clip, focal, longest / max(known.info.width, known.info.height))
+    in_pixels, source = _focal(clip, known, focal, longest / max(known.info.width, known.info.height))
     found = cameras.solve(seen.background, in_pixels, source, mode)
     return _tracks(clip, known, seen, found, height_m)
 
 
-def _window(clip: Clip) -> tuple[float, float | None]:
-    """The clip's part of its video in seconds; all of it when the clip does not say."""
-    if clip.fps > 0 and clip.end_frame > clip.start_frame:
-        half = 0.25 / clip.fps
-        return max(0.0, clip.start_frame / clip.fps - half), clip.end_frame / clip.fps - half
-    return 0.0, None
+def _window(clip: Clip, known: Scan) -> tuple[float, float | None]:
+    """The clip's part of its video in seconds, from a little before its first frame to a little before the one after its last; all of
+    it when the clip does not say."""
+    if clip.fps <= 0 or clip.end_frame <= clip.start_frame:
+        return 0.0, None
+
+    def at_s(frame: int) -> float:
+        return float(known.times_s[frame]) if frame < len(known.times_s) else frame / clip.fps
+
+    half = 0.25 / clip.fps
+    return max(0.0, at_s(clip.start_frame) - half), at_s(clip.end_frame) - half
 
 
 def _rate(clip: Clip, known: Scan, start_s: float, end_s: float | None) -> float:
@@ -165,9 +171,9 @@ def _watch(clip: Clip, network: Any, fps: float, start_s: float, end_s: float | 
     return Watched(fps, np.array(numbers, dtype=np.int64), *size, follower.people(), background)
 
 
-def _focal(clip: Clip, focal: float | None, scale: float) -> tuple[float | None, str]:
+def _focal(clip: Clip, known: Scan, focal: float | None, scale: float) -> tuple[float | None, str]:
     """The focal length in pixels of the processed frames where it is known, and by whom; `scale` of these to the video's own."""
-    told = clip.meta.get("focal_px")
+    told = clip.meta.get("focal_px") or known.info.focal_px
     if focal is not None:
         return focal * scale, "user"
     return (float(told) * scale, "metadata") if told else (None, "default")
@@ -207,7 +213,7 @@ def _tracks(clip: Clip, known: Scan, seen: Watched, camera: Any, height_m: float
     }
     tracks = []
     for k, (person, body, weight) in enumerate(zip(people, bodies, sure, strict=True)):
-        track = _track(seen, person, body, weight, world.camera_to_world, misses[k], (*camera.reasons, *world.reasons))
+        track = _track(seen, person, body, weight, camera.focal_px, world.camera_to_world, misses[k], (*camera.reasons, *world.reasons))
         matrix = np.array([[camera.focal_px, 0, seen.width / 2], [0, camera.focal_px, seen.height / 2], [0, 0, 1]])
         tracks.append(
             replace(
@@ -223,16 +229,24 @@ def _tracks(clip: Clip, known: Scan, seen: Watched, camera: Any, height_m: float
 
 
 def _track(
-    seen: Watched, person: Person, body: Any, weight: Floats, camera_to_world: Floats, miss_px: Floats, doubts: tuple[str, ...]
+    seen: Watched,
+    person: Person,
+    body: Any,
+    weight: Floats,
+    focal_px: float,
+    camera_to_world: Floats,
+    miss_px: Floats,
+    doubts: tuple[str, ...],
 ) -> Track:
     """One person's track from first to last sight; what is common to the clip is left to the caller."""
     from builder.lifters.monocular.ground import placed_joints
     from builder.lifters.monocular.heading import facing
-    from builder.lifters.monocular.root import on_floor
+    from builder.lifters.monocular.root import on_floor, rays
     from builder.lifters.monocular.verdict import measured, verdict
 
     turn, centre = camera_to_world[:, :3, :3], camera_to_world[:, :3, 3]
-    root_cam = on_floor(body.root_m, body.joints_m, camera_to_world, weight, seen.fps)
+    ray_cam = rays(person.landmarks_px, focal_px, seen.width, seen.height)
+    root_cam = on_floor(body.root_m, body.joints_m, ray_cam, camera_to_world, weight, seen.fps)
     joints_m = np.einsum("nij,nkj->nki", turn, placed_joints(replace(body, root_m=root_cam))) + centre[:, None]
     root_m = np.einsum("nij,nj->ni", turn, root_cam) + centre
     way = facing(joints_m, root_m, centre, weight, seen.fps)

@@ -6,6 +6,10 @@ clockwise in the picture; upright people have angle 0.  The constants are those 
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,8 +155,9 @@ class _Network:
     """One tflite model: a picture (H, W, 3) in, its outputs by shape (without the leading 1) out."""
 
     def __init__(self, interpreter: Any, file: Path) -> None:
-        self._run = interpreter(str(file), num_threads=THREADS)
-        self._run.allocate_tensors()
+        with _without_chatter():
+            self._run = interpreter(str(file), num_threads=THREADS)
+            self._run.allocate_tensors()
         self._input = self._run.get_input_details()[0]["index"]
         self._outputs = [(d["index"], tuple(int(n) for n in d["shape"][1:])) for d in self._run.get_output_details()]
 
@@ -160,6 +165,28 @@ class _Network:
         self._run.set_tensor(self._input, picture[None])
         self._run.invoke()
         return {shape: self._run.get_tensor(index)[0] for index, shape in self._outputs}
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Keep LiteRT's INFO lines, which it writes past Python and has no switch for, from the terminal; all else is let through."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no terminal to keep clean
+        yield
+        return
+    try:
+        with tempfile.TemporaryFile() as said:
+            os.dup2(said.fileno(), 2)
+            try:
+                yield
+            finally:
+                os.dup2(kept, 2)
+                said.seek(0)
+                rest = b"".join(line for line in said if not line.startswith(b"INFO: "))
+                os.write(2, rest)
+    finally:
+        os.close(kept)
 
 
 def _sigmoid(values: Floats) -> Floats:

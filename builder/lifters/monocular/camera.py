@@ -27,6 +27,8 @@ INFLATE = 0.25  # of a person's box, outside of which the background begins
 LARGE = 0.4  # share of the picture in one box, and of a smaller box in it
 RETURN_PX = 0.5  # a point followed forward and back again must come home this near
 WINDOW, LEVELS = 15, 3
+REST_PX = 0.1  # from where they were last followed to: probes nearer than this say that the camera has not moved since
+PROBES = 64
 
 STILL_PX, STILL_SHARE = 0.15, 0.9  # median flow of a still camera, and in how many of the frames
 DRIFT_PX = 1.0  # from where it was up to a second ago, which tells a very slow pan from standing still
@@ -77,7 +79,10 @@ class Paths:
 
 
 class Background:
-    """Feed `add` every processed frame in order, then ask for `paths`.  Keeps a few kilobytes per frame and one small image."""
+    """Feed `add` every processed frame in order, then ask for `paths`.  Keeps a few kilobytes per frame and one small image.
+
+    While a few of the points stay where they were last followed to, so does the camera, and the others are not followed at all.
+    """
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
@@ -86,6 +91,7 @@ class Background:
         self._places: Any = np.zeros((0, 2), np.float32)
         self._names = np.zeros(0, np.int64)
         self._next = 0
+        self._rested = True
         self._kept: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
         self._times: list[float] = []
 
@@ -98,11 +104,14 @@ class Background:
             size = round(self._width * self._scale), round(self._height * self._scale)
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         free = self._free(grey.shape, boxes_px)
-        if len(self._places):
-            self._follow(grey, free)
-        self._find(grey, free)
-        self._before = grey
-        self._kept.append((self._names.astype(np.int32), self._places.copy()))
+        if not (self._rested and self._rests(grey, free)):
+            if len(self._places):
+                self._follow(grey, free)
+            self._find(grey, free)
+            self._before = grey
+        column, row = np.rint(self._places).astype(int).T
+        shown = free[row, column]
+        self._kept.append((self._names[shown].astype(np.int32), self._places[shown]))
         self._times.append(time_s)
 
     def paths(self) -> Paths:
@@ -121,6 +130,20 @@ class Background:
             free[slice(*rows), slice(*columns)] = False
         return free
 
+    def _rests(self, grey: Any, free: Bools) -> bool:
+        """Whether the background is where it was when it was last followed."""
+        import cv2
+
+        column, row = np.rint(self._places).astype(int).T
+        shown = self._places[free[row, column]]
+        probes = np.ascontiguousarray(shown[:: max(1, len(shown) // PROBES)])
+        if len(probes) < FEW:
+            return False
+        how: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": 0, "criteria": (3, 10, 0.01)}
+        there, found, _ = cv2.calcOpticalFlowPyrLK(self._before, grey, probes, np.empty_like(probes), **how)
+        off = np.where(found.ravel() == 1, np.linalg.norm(there - probes, axis=1), np.inf)
+        return bool(np.median(off) < REST_PX)
+
     def _follow(self, grey: Any, free: Bools) -> None:
         import cv2
 
@@ -132,6 +155,8 @@ class Background:
         inside = (x >= 0) & (y >= 0) & (x < grey.shape[1]) & (y < grey.shape[0])
         kept = home & inside & (found.ravel() == 1) & (found_back.ravel() == 1)
         kept[kept] = free[y[kept], x[kept]]
+        moved = np.linalg.norm(there[kept] - self._places[kept], axis=1)
+        self._rested = bool(np.median(moved) < REST_PX) if len(moved) else False
         places, names = there[kept], self._names[kept]
         square = (places // NEAR).astype(int) @ [1, grey.shape[1]]
         _, oldest = np.unique(square, return_index=True)  # names grow with time, and a long path says more than a short one

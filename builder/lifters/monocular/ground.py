@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builder.lifters.monocular.records import Camera
+from builder.lifters.monocular.root import stretched
 from builder.types import Bools, Floats, LiftError
 
 SHOULDERS, HIPS, ANKLES, SOLES = (11, 12), (23, 24), (27, 28), (29, 30, 31, 32)
@@ -21,7 +22,8 @@ SHOWN = 0.5  # visibility from which a landmark counts
 SOLE_M = 0.03  # the sole below the landmarks of heel and toes
 UPRIGHT_DEG = 35.0  # a body axis so far from the others is not that of somebody standing
 UPRIGHT_FRAMES = 10
-AXIS_DEG = 3.0  # standard deviation of the vertical that bodies tell
+STRAIGHT = 0.92  # how far apart, as a share of a leg's length, its ends are in somebody who stands
+AXIS_DEG = 2.0, 4.0  # standard deviation of the vertical that bodies tell: across the line of sight, and along it
 FOOT_M, DEPTH_SHARE = 0.06, 0.06  # standard deviations of a planted foot: its height, and its distance as a share of it
 STEP_S = 0.5  # feet nearer in time than this are no news
 PLANE_DEG = 15.0  # how far the floor may be from the bodies' vertical
@@ -102,13 +104,16 @@ def placed_joints(body: Body) -> Floats:
 
 
 def body_up(bodies: Sequence[Body], camera: Camera) -> Floats:
-    """The vertical (3,) in the camera's world, from ankles to shoulders over the frames in which people stand.
+    """The vertical (3,) in the camera's world, from ankles to shoulders over the frames in which people stand on straight legs.
 
     Raises LiftError when nobody is ever seen standing.
     """
     axes = []
     for body in bodies:
-        shown = body.seen & (body.visibility[:, [*SHOULDERS, *ANKLES]] > SHOWN).all(axis=1)
+        visible = body.visibility > SHOWN
+        shown = body.seen & visible[:, SHOULDERS].any(axis=1) & visible[:, ANKLES].any(axis=1)
+        straight = shown & (np.nan_to_num(stretched(body.joints_m)) > STRAIGHT)
+        shown = straight if straight.sum() >= UPRIGHT_FRAMES else shown
         axis = body.joints_m[shown][:, SHOULDERS].mean(axis=1) - body.joints_m[shown][:, ANKLES].mean(axis=1)
         axes.append(np.einsum("nij,nj->ni", camera.rotation[shown], axis / np.linalg.norm(axis, axis=1, keepdims=True)))
     every = np.concatenate(axes)
@@ -144,7 +149,9 @@ def floor_of_feet(feet: Sequence[Feet], up: Floats, fps: float) -> tuple[Floats,
     if len(place) < UPRIGHT_FRAMES:
         raise LiftError("floor: no feet are seen for long enough to tell where the floor is")
     distance = np.linalg.norm(place, axis=1)
-    side = np.linalg.svd(up[None])[2][1:]  # two directions along the floor
+    across = np.cross(up, np.median(place, axis=0))
+    across /= np.linalg.norm(across)
+    side = np.stack([across, np.cross(across, up)])  # two directions along the floor: across the line of sight, and away
     normal, height, bound = up, -float(np.median(place @ up)), np.ones(len(place))
     for _ in range(10):
         steep = np.abs(place @ normal) / distance
@@ -153,7 +160,7 @@ def floor_of_feet(feet: Sequence[Feet], up: Floats, fps: float) -> tuple[Floats,
         bound = 1 / (1 + (np.minimum(miss, 0) / (2 * sigma)) ** 2 + (np.maximum(miss, 0) / sigma) ** 2)  # a foot in the air counts less
         weight = share * bound / sigma**2
         matrix = np.stack([*(place @ side.T).T, np.ones(len(place))], axis=1)
-        prior = np.diag([1 / np.radians(AXIS_DEG) ** 2] * 2 + [0.0])
+        prior = np.diag([*1 / np.radians(AXIS_DEG) ** 2, 0.0])
         tilt = np.linalg.solve((matrix * weight[:, None]).T @ matrix + prior, -(matrix * weight[:, None]).T @ (place @ up))
         normal = up + tilt[:2] @ side
         length = float(np.linalg.norm(normal))

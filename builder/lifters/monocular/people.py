@@ -23,12 +23,14 @@ BODY = (*SHOULDERS, 13, 14, *HIPS, *KNEES, *ANKLES)  # the landmarks by which tw
 BONES = ((11, 23), (12, 24), (23, 25), (24, 26), (25, 27), (26, 28))
 
 DETECT_EVERY_S = 0.35
+WINDOWS = 2  # of the picture that are looked at each time, in turn, while everybody is being followed
 LOST_S = 0.5  # out of sight for longer, and whoever comes is somebody new
 SCORE_MIN = 0.5
 START_SCORE = 0.7
 VISIBLE_MIN = 0.6  # mean over the trunk and legs
 TRACK_S = 1.0
-BONE_SPREAD = 0.25
+BONE_SPREAD = 0.15  # people stay under 0.08; furniture taken for somebody changes its bones by a fifth
+PRESENT = 0.5  # share of the frames between coming and going: what is now seen and now not is no person
 SAME = 0.25  # poses closer than this share of their size are one person seen twice
 MATCH = 0.2  # least overlap of a detection with somebody who is followed
 REJOIN_S = 2.0
@@ -74,6 +76,7 @@ class Follower:
         self._trails: list[_Trail] = []
         self._frame = -1
         self._detected = -(10**9)
+        self._turn = 0
 
     def step(self, image: Image) -> Floats:
         """Follow everybody into the next frame; boxes (P, 4) of who is in it, and of who was a moment ago, in pixels."""
@@ -122,7 +125,11 @@ class Follower:
         rois, scores = self._network.detect(image)
         if thorough:
             self._detected = self._frame
-            for window in _windows(*image.shape[1::-1]):
+            windows = _windows(*image.shape[1::-1])
+            if self._live() and all(t.last == self._frame for t in self._live()):
+                at = [(self._turn + k) % len(windows) for k in range(min(WINDOWS, len(windows)))]
+                self._turn, windows = at[-1] + 1, [windows[k] for k in at]
+            for window in windows:
                 more, sure = self._network.detect(image, window)
                 rois, scores = np.concatenate([rois, more]), np.concatenate([scores, sure])
         order = np.argsort(-scores, kind="stable")
@@ -192,7 +199,7 @@ def _jump(trail: _Trail, frame: int) -> float:
 def _is_somebody(trail: _Trail, fps: float) -> bool:
     """Whether a trail is a person: long, visible and sure enough, with bones that keep their lengths."""
     poses = list(trail.poses.values())
-    if len(poses) < TRACK_S * fps or np.median([p.score for p in poses]) < START_SCORE:
+    if len(poses) < max(TRACK_S * fps, PRESENT * (trail.last - trail.first + 1)) or np.median([p.score for p in poses]) < START_SCORE:
         return False
     if np.mean([_trunk_visible(p) for p in poses]) < VISIBLE_MIN:
         return False

@@ -13,14 +13,17 @@ from builder.types import Floats
 
 DEFAULT_FOCAL = 0.88  # of the longest side: calibrated clips had 0.82 to 0.93; the diagonal, often taken, puts people a third too far
 ADULT_M = 1.72  # the height for which the network's metres are right
-HIPS = (23, 24)
+SHOULDERS, HIPS, KNEES, ANKLES = (11, 12), (23, 24), (25, 26), (27, 28)
+PROFILE_SIZE = 0.05  # log by which the network makes somebody smaller in profile than from the front or from behind
 # Body landmarks of about equal say: all of the face's eleven or the hands' six would outvote the legs, which tell size best.
 USED = (0, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32)
 ROUNDS = 4
 TOLERANCE = 0.02  # residual, as a share of the body's size in the picture, beyond which a landmark loses its say
-DISTANCE_S, RAY_S = 0.25, 0.05
+DISTANCE_S, RAY_S = 0.35, 0.05
 
 SOLES = (29, 30, 31, 32)  # heels and toes
+STRAIGHT, BENT = 0.95, 0.85  # `stretched` of legs that surely stand, and that may not
+UNDER = 0.8  # how much of the network's tilt of straight legs along the line of sight is not believed
 SOLE_M = 0.03  # how far above the floor their landmarks are
 SIZE_ERROR = 0.06  # of a distance told by the person's size: a lean or a crouch shifts it by as much as a tenth
 SOLE_ERROR_M, TILT_ERROR = 0.015, 0.015  # of a sole's place in the picture, and of the vertical (radians)
@@ -53,6 +56,7 @@ def placed(
     hips = at[:, list(HIPS)].mean(axis=1)
     turn = toward(hips / np.linalg.norm(hips, axis=-1, keepdims=True))
     metres = np.einsum("nij,nkj->nki", turn, person.landmarks_m) * (1.0 if subject_height_m is None else subject_height_m / ADULT_M)
+    metres = metres * np.exp(PROFILE_SIZE * in_profile(metres, hips))[:, None, None]
     size = np.ptp(at[:, USED, :2], axis=1).max(axis=-1)
     trust = person.visibility[:, USED] ** 2
     weight = trust
@@ -63,6 +67,14 @@ def placed(
             miss = np.linalg.norm(point[..., :2] / point[..., 2:] - at[:, USED, :2], axis=-1)
         weight = trust / (1 + (miss / (TOLERANCE * size[:, None])) ** 2)
     return root, metres + root[:, None], np.median(miss, axis=1) * focal_px
+
+
+def in_profile(metres: Floats, ray: Floats) -> Floats:
+    """How far people are seen from the side (n,): 0 from the front and from behind, 1 in profile; `ray` (n, 3) goes to their hips."""
+    shoulders, hips = (metres[:, a] - metres[:, b] for a, b in (SHOULDERS, HIPS))
+    left = shoulders + hips
+    along = (left * ray).sum(axis=1) ** 2
+    return np.asarray(along / np.maximum((left**2).sum(axis=1) * (ray**2).sum(axis=1), 1e-12))
 
 
 def _translation(metres: Floats, flat: Floats, weight: Floats) -> Floats:
@@ -126,16 +138,41 @@ def steadied(root_cam: Floats, camera_to_world: Floats, weight: Floats, fps: flo
     return np.asarray(np.einsum("nji,nj->ni", camera_to_world, ray * steady))
 
 
-def on_floor(root_cam: Floats, joints_cam: Floats, camera_to_world: Floats, weight: Floats, fps: float) -> Floats:
+def _under(joints_cam: Floats, camera_to_world: Floats) -> Floats:
+    """What to add to the feet (n, 3), camera axes, for the hips to be above them as seen from the side.
+
+    Whoever stands on straight legs keeps the hips above the feet, but the network lets the legs tilt towards the camera or away
+    together with a trunk that leans that way.
+    """
+    hips, feet = (joints_cam[:, places].mean(axis=1) for places in (HIPS, SOLES))
+    up = camera_to_world[:, 1, :3]
+    away = hips - (hips * up).sum(axis=1, keepdims=True) * up
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    off = ((hips - feet) * away).sum(axis=1, keepdims=True)
+    straight = np.clip((stretched(joints_cam) - BENT) / (STRAIGHT - BENT), 0.0, 1.0)[:, None]
+    return np.asarray(UNDER * straight * off * away)
+
+
+def stretched(joints_m: Floats) -> Floats:
+    """How far apart hips and ankles are (n,), as a share of the legs' length, of the leg that is bent less."""
+
+    def apart(a: tuple[int, int], b: tuple[int, int]) -> Floats:
+        return np.asarray(np.linalg.norm(joints_m[:, a] - joints_m[:, b], axis=-1))
+
+    return np.asarray((apart(HIPS, ANKLES) / (apart(HIPS, KNEES) + apart(KNEES, ANKLES))).max(axis=1))
+
+
+def on_floor(root_cam: Floats, joints_cam: Floats, ray_cam: Floats, camera_to_world: Floats, weight: Floats, fps: float) -> Floats:
     """The root (n, 3), camera axes, moved along its ray to where the lower foot stands on the floor (y = 0 of the world, metres).
 
-    joints_cam (n, 33, 3) as placed by size; camera_to_world (n, 4, 4).  The floor tells little from low down or far away, and
-    nothing of somebody who jumps or climbs; there the size keeps the say.
+    joints_cam (n, 33, 3) as placed by size; ray_cam (n, 33, 3) to where they are seen; camera_to_world (n, 4, 4).  The floor tells
+    little from low down or far away, and nothing of somebody who jumps or climbs; there the size keeps the say.
     """
     seen = weight > 0
-    soles = np.where(seen[:, None, None], joints_cam[:, SOLES], 1.0)
+    soles = np.where(seen[:, None, None], joints_cam[:, SOLES] + _under(joints_cam, camera_to_world)[:, None], 1.0)
     by_size = np.linalg.norm(soles, axis=-1)
-    fall = -np.einsum("nj,nkj->nk", camera_to_world[:, 1, :3], soles) / by_size
+    ray = np.where(seen[:, None, None], ray_cam[:, SOLES], 1.0)
+    fall = -np.einsum("nj,nkj->nk", camera_to_world[:, 1, :3], ray) / np.linalg.norm(ray, axis=-1)
     over = np.maximum(camera_to_world[:, 1, 3] - SOLE_M, 0.05)[:, None]
     apart = np.log(over / np.maximum(fall, 0.01) / by_size).min(axis=1)
     steep = np.maximum(np.median(fall, axis=1), 0.02)

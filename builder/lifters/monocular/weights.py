@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from builder.cache import user_cache
 from builder.types import SetupError
 
 VARIABLE = "HUMANMOVEVQA_WEIGHTS"
@@ -50,15 +51,8 @@ def find(weights: str | Path | None = None) -> Path:
 
 
 def cache() -> Path:
-    """Where the files are kept for this user: the platform's cache folder."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "humanmovevqa" / FOLDER
+    """Where the files are kept for this user."""
+    return user_cache() / FOLDER
 
 
 def _wrong(folder: Path) -> str:
