@@ -20,7 +20,7 @@ import pytest
 from fixture_walk import walk
 from scipy.spatial.transform import Rotation
 
-from builder import cli, geometry, pipeline, plugins, recipe, recordings, selection
+from builder import cli, geometry, pipeline, plugins, recipe, recordings, referent, selection
 from builder.performer import Lean, Turn, Wait, Walk, perform
 from builder.types import Clip, SourceError, Track
 
@@ -173,10 +173,9 @@ def test_rich(tmp_path: Path):
         assert ((pixels > 0) & (pixels < [clip.width, clip.height])).all()
     two = found["LectureHall_009_021_reparingprojector1"]
     assert [track.person_id for _, track in two] == ["009", "021"]
-    referents = {t.referent for _, t in two}
-    assert referents == {f"the person who first appears on the {side} of the picture" for side in ("left", "right")}
-    first_px = {t.referent: projected(t)[0, 0] for _, t in two}
-    assert min(first_px, key=first_px.__getitem__) == "the person who first appears on the left of the picture"
+    places = [projected(track)[0, 0] / clip.width for clip, track in two]
+    assert [track.referent for _, track in two] == referent.by_place(places)
+    assert len({track.referent for _, track in two} - {None}) == 2
     assert {clip.group for clip, _ in two} == {"rich/LectureHall/009-021"}
     ((clip, track),) = found["Pavallion_003_walk"]
     assert (clip.split, clip.group) == ("val", "rich/Pavallion/003-018")
