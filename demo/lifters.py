@@ -1,0 +1,150 @@
+"""From what a visitor brought to a scene, by the worker: checks, the copy, the lifter, the people; and whether lifting works here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder import lifting
+from builder.types import HumanMoveError
+from demo import limits, sandbox, scene, work
+from demo.sandbox import Refused
+from demo.scene import Scene
+
+if TYPE_CHECKING:
+    from demo.app import Line, Visit
+
+LIFTER = lifting.DEFAULT
+LONGEST_TITLE = 60
+
+
+def why_not() -> str:
+    """Why no clip can be lifted here, "" when one can: the lifter's weights and packages are looked for, nothing is fetched."""
+    import importlib.util
+
+    missing = [name for name in ("av", "cv2", "ai_edge_litert", "pycolmap") if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"Clips cannot be lifted on this machine: {', '.join(missing)} is not installed (pip install 'humanmovevqa[lift]'). The examples work."
+    from builder import plugins
+
+    weights = plugins.load("lifters", LIFTER) and __import__("importlib").import_module(f"builder.lifters.{LIFTER}.weights")
+    folders = [os.environ.get(weights.VARIABLE), weights.cache()]
+    if not any(folder and all((Path(folder) / name).is_file() for name in weights.MEMBERS) for folder in folders):
+        return f"Clips cannot be lifted on this machine: the pose network's weights are not here (set {weights.VARIABLE}, or run `humanmovevqa lift` once). The examples work."
+    return ""
+
+
+def state() -> str:
+    """One line on what can be done with a clip of one's own."""
+    why = why_not()
+    return why or f"Lifter: {LIFTER}, one camera, metres from the person's size."
+
+
+def _size(path: str, suffixes: tuple[str, ...], most: int) -> None:
+    if not path.lower().endswith(suffixes):
+        raise Refused(f"Expected a file that ends in {', '.join(suffixes)}.")
+    size = os.path.getsize(path)
+    if size > most:
+        raise Refused(f"The file has {size / limits.MB:.0f} MB; at most {most // limits.MB} MB are taken. Export it smaller, or trim it.")
+
+
+def check(path: str, first_part: bool) -> dict[str, Any]:
+    """What an uploaded video is.  Raises Refused with the line that its owner should read."""
+    _size(path, limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
+    info: dict[str, Any] = sandbox.result("check", path=path)
+    if info["seconds"] > limits.SECONDS[1] + 0.5 and not first_part:
+        raise Refused(
+            f"The clip lasts {info['seconds']:.0f} s; at most {limits.SECONDS[1]:g} s are lifted. Trim it, or tick “use the first 30 s” in the options."
+        )
+    return info
+
+
+def lift(
+    visit: Visit, path: str | None, camera: str, height_m: float | None, first_part: bool, root: Path, line: Line
+) -> Iterator[tuple[str, float | None, float | None] | Scene]:
+    """(stage, share, seconds) along the way, then the scene.  Raises Refused."""
+    why = why_not()
+    if why or not path:
+        raise Refused(why or "Choose a clip first.")
+    options = {} if camera not in ("static", "moving") else {"camera": camera}
+    if height_m:
+        options["subject_height_m"] = f"{float(height_m):g}"
+    with line.ticket() as before:
+        while ahead := before():
+            yield f"Waiting: {ahead} clip{'s are' if ahead > 1 else ' is'} before yours", None, None
+            time.sleep(0.5)
+        yield "Checking the clip", None, None
+        begun = time.monotonic()
+        if path not in visit.prepared or not (visit.prepared[path][0] / "clip.mp4").is_file():
+            check(path, first_part)
+            folder = work.room(root)
+            visit.folders.append(folder)
+            for message in sandbox.steps("prepare", path=path, out=folder):
+                if "done" in message:
+                    visit.prepared[path] = folder, message["done"]
+                else:
+                    yield message["stage"], message.get("share"), time.monotonic() - begun
+            visit.prepared[path][1]["title"] = title(path)
+            visit.prepared[path][1]["clip_id"] = clip_id(folder / "clip.mp4")
+            work.drop([path])  # the copy is all that is needed from here on
+        folder, info = visit.prepared[path]
+        files: tuple[Path, ...] = ()
+        begun = time.monotonic()
+        for message in sandbox.steps(
+            "lift", path=folder / "clip.mp4", out=folder, lifter=LIFTER, options=options, clip_id=info["clip_id"]
+        ):
+            if "done" in message:
+                files = tuple(folder / p["file"] for p in message["done"])
+            else:
+                yield message["stage"], message.get("share"), time.monotonic() - begun
+        yield scene.lifted(files, 0, folder, known(info), info["title"])
+
+
+def known(info: dict[str, Any]) -> dict[str, Any]:
+    """What the page must know of the copy: rate, size, seconds."""
+    return {"rate": info["rate"], "size": (info["shown_width"], info["shown_height"]), "seconds": info["frames"] / info["rate"]}
+
+
+def person(visit: Visit, k: int) -> Scene:
+    """The scene of another of the people found in the visitor's clip; the same scene when there is none of that number."""
+    now = visit.scene
+    if now.folder is None or not 0 <= int(k) < len(now.others) or not now.others[int(k)].is_file():
+        return now
+    info = next((i for folder, i in visit.prepared.values() if folder == now.folder), None)
+    return now if info is None else scene.lifted(now.others, int(k), now.folder, known(info), now.title)
+
+
+def given(visit: Visit, path: str | None, video: str | None, root: Path) -> Scene:
+    """The scene of an uploaded track, beside the uploaded clip when there is one.  Raises Refused."""
+    if not path:
+        raise Refused("Choose a track first.")
+    _size(path, limits.TRACK_SUFFIXES, limits.FILE_BYTES)
+    folder = work.room(root)
+    visit.folders.append(folder)
+    found = sandbox.result("track", path=path, out=folder)
+    info = None
+    if video and os.path.isfile(video):
+        check(video, True)
+        info = sandbox.result("prepare", path=video, out=folder)
+    name = title(path)
+    work.drop([path])
+    try:
+        return scene.given(folder / found["file"], folder, None if info is None else known(info), name)
+    except HumanMoveError as error:
+        raise Refused(" ".join(str(error).split())) from None
+
+
+def title(path: str) -> str:
+    """A clip's name as its owner knows it, shortened."""
+    stem = Path(path).stem
+    return stem if len(stem) <= LONGEST_TITLE else stem[: LONGEST_TITLE - 1] + "…"
+
+
+def clip_id(copy: Path) -> str:
+    """The id of an uploaded clip, from its pictures alone: the same clip has the same questions."""
+    with open(copy, "rb") as f:
+        return f"folder/clip-{hashlib.file_digest(f, 'sha256').hexdigest()[:12]}"
