@@ -63,7 +63,7 @@ class Viewer(gr.HTML):
 class Picker(gr.HTML):
     """Buttons written by `words`; a click on one with data-name is the event "pick"."""
 
-    def __init__(self, value: str, **more: Any) -> None:
+    def __init__(self, value: str = "", **more: Any) -> None:
         js = """element.addEventListener('click', (e) => {
           const b = e.target.closest('[data-name]');
           if (b) trigger('pick', { name: b.dataset.name });
@@ -177,6 +177,11 @@ def cards(chosen: str) -> str:
     return words.example_cards(found, chosen)
 
 
+def said(value: str, **more: Any) -> Any:
+    """Something that `words` wrote, in the page's own style."""
+    return gr.HTML(value, apply_default_css=False, **more)
+
+
 def build(root: Path) -> gr.Blocks:
     """The page; everything of its visitors is written under `root`."""
     line = Line()
@@ -189,19 +194,19 @@ def build(root: Path) -> gr.Blocks:
 
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as page:
         state = gr.State(None, time_to_live=limits.KEPT_S, delete_callback=forget)
-        gr.HTML(words.HEAD, elem_id="head")
+        said(words.HEAD, elem_id="head")
         with gr.Row(elem_id="main", equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="side"):
-                gr.HTML('<h2 class="side-title">Examples</h2>')
+                said('<h2 class="side-title">Examples</h2>')
                 examples = Picker(cards(scene.FIRST), elem_id="examples")
-                gr.HTML('<h2 class="side-title">Your clip</h2>')
+                said('<h2 class="side-title">Your clip</h2>')
                 clip = gr.File(
-                    label="Video: mp4, mov or webm, up to 30 s", file_types=list(limits.VIDEO_SUFFIXES), height=112, elem_id="clip"
+                    label="Video", show_label=False, file_types=list(limits.VIDEO_SUFFIXES), height=120, elem_id="clip"
                 )
-                note = gr.HTML(words.note(ready), elem_id="note")
+                note = said(words.note(ready), elem_id="note")
                 lift = gr.Button("Show where they went", variant="primary", interactive=False, elem_id="lift")
                 stop = gr.Button("Stop", visible=False, elem_id="stop")
-                status = gr.HTML("", elem_id="status")
+                status = said("", elem_id="status")
                 person = gr.Radio([], label="Person", visible=False, elem_id="person")
                 with gr.Accordion("Options and your own track", open=False, elem_id="options"):
                     camera = gr.Radio(
@@ -226,21 +231,20 @@ def build(root: Path) -> gr.Blocks:
                             )
                             model = gr.Dropdown(sources, value=answerers.TRACK, label="Beside the track, ask", scale=2, elem_id="model")
                         suggested = Picker(words.suggestions(), elem_id="suggested")
-                        talk = gr.HTML(words.talk([]), elem_id="talk")
+                        talk = said(words.talk([]), elem_id="talk")
                     with gr.Tab("Quiz me", id="quiz"):
-                        quiz_head = gr.HTML(words.note("One question of each category about this clip; close calls are left out."), elem_id="quiz-head")
+                        quiz_head = said(words.note("One question of each category about this clip; close calls are left out."), elem_id="quiz-head")
                         choice = gr.Radio([], label="Your answer", visible=False, elem_id="choice")
-                        with gr.Row():
-                            begin_quiz = gr.Button("Start the quiz", variant="primary", elem_id="begin-quiz")
-                            answer = gr.Button("Answer", variant="primary", visible=False, elem_id="answer")
-                        revealed = gr.HTML("", elem_id="revealed")
-                        standing = gr.HTML("", elem_id="standing")
+                        answer = gr.Button("Answer", variant="primary", visible=False, elem_id="answer")
+                        revealed = said("", elem_id="revealed")
+                        begin_quiz = gr.Button("Start the quiz", variant="primary", elem_id="begin-quiz")
+                        standing = said("", elem_id="standing")
                     with gr.Tab("Files", id="files"):
-                        gr.HTML(words.FILES)
+                        said(words.FILES)
                         make = gr.Button("Make the files", elem_id="make")
                         files = gr.File(label="Files", file_count="multiple", interactive=False, visible=False, elem_id="made")
                 with gr.Accordion("What happens to my clip, and how to call this from a program", open=False, elem_id="about"):
-                    gr.HTML(words.PRIVACY + words.API)
+                    said(words.PRIVACY + words.API)
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         shown = [state, viewer, examples, talk, quiz_head, choice, begin_quiz, answer, revealed, standing, files, person, clear]
@@ -289,9 +293,9 @@ def build(root: Path) -> gr.Blocks:
                 info = lifters.check(path, first_part)
             except Refused as error:
                 return words.note(str(error), "bad"), gr.update(interactive=False)
-            said = f"{info['seconds']:.1f} s, {info['width']} × {info['height']}, {info['fps']:.4g} frames per second."
+            what = f"{info['seconds']:.1f} s, {info['width']} × {info['height']}, {info['fps']:.4g} frames per second."
             why = lifters.why_not()
-            return words.note(f"{said} {why}".strip(), "bad" if why else "good"), gr.update(interactive=not why)
+            return words.note(f"{what} {why}".strip(), "bad" if why else "good"), gr.update(interactive=not why)
 
         @clip.clear(outputs=[note, lift], **quiet)
         def cleared() -> Any:
@@ -307,11 +311,11 @@ def build(root: Path) -> gr.Blocks:
             visit = visit_of(visit)
             yield {state: visit, lift: gr.update(interactive=False), stop: gr.update(visible=True), status: words.working("Waiting", None)}
             try:
-                for said in lifters.lift(visit, path, mode, tall, first_part, root, line):
-                    if isinstance(said, Scene):
-                        yield {**show(visit, said), **settled(visit), status: ""}
+                for step in lifters.lift(visit, path, mode, tall, first_part, root, line):
+                    if isinstance(step, Scene):
+                        yield {**show(visit, step), **settled(visit), status: ""}
                     else:
-                        yield {status: words.working(*said)}
+                        yield {status: words.working(*step)}
             except Refused as error:
                 yield {**settled(visit), status: words.note(str(error), "bad")}
 
@@ -359,9 +363,9 @@ def build(root: Path) -> gr.Blocks:
             if not question.strip():
                 yield {state: visit}
                 return
-            said = answered(visit.scene, question)
-            for model_said in itertools.chain([None], answerers.stream(chosen, said, visit.scene)) if chosen != answerers.TRACK else [None]:
-                now = words.turn(said, visit.scene.start_s, visit.scene.lifter, model_said)
+            track_said = answered(visit.scene, question)
+            for model_said in itertools.chain([None], answerers.stream(chosen, track_said, visit.scene)):
+                now = words.turn(track_said, visit.scene.start_s, visit.scene.lifter, model_said)
                 yield {state: visit, text: "", talk: words.talk([now, *visit.turns])}
             visit.turns = [now, *visit.turns][: limits.TURNS]
 
@@ -446,7 +450,7 @@ def _api(root: Path, line: Line) -> None:
     """The three functions that programs may call, on components that the page does not show."""
     with gr.Column(visible=False):
         video_in, track_in = gr.File(label="video"), gr.File(label="track")
-        example_in, question_in = gr.Textbox(label="example"), gr.Textbox(label="question")
+        example_in, question_in = gr.Textbox(scene.FIRST, label="example"), gr.Textbox(label="question")
         facts_out, answer_out, list_out = gr.JSON(label="facts"), gr.JSON(label="answer"), gr.JSON(label="examples")
         track_out = gr.File(label="track")
         buttons = [gr.Button(name) for name in ("lift", "ask", "examples")]
@@ -463,10 +467,11 @@ def _api(root: Path, line: Line) -> None:
         visit = Visit(scene.example(scene.FIRST))
         try:
             found = next(s for s in lifters.lift(visit, video, "auto", None, False, root, line) if isinstance(s, Scene))
-            (file,) = downloads.write(found, work.room(root))[:1]
-            return json.loads(downloads.facts(found)), str(file)
+            return json.loads(downloads.facts(found)), str(downloads.write(found, work.room(root))[0])
         except Refused as error:
             raise gr.Error(str(error)) from None
+        finally:
+            visit.forget()
 
     def ask(question: str, track: str | None = None, example: str = scene.FIRST) -> dict[str, Any]:
         """Ask a track in your own words.
@@ -492,16 +497,16 @@ def _api(root: Path, line: Line) -> None:
                 raise Refused(f"There is no example of that name; expected one of {', '.join(n for n, *_ in scene.EXAMPLES)}.")
         except Refused as error:
             raise gr.Error(str(error)) from None
-        said = answered(subject, question)
+        told = answered(subject, question)
         return {
-            "answer": said.answer,
-            "read_as": said.read_as,
-            "because": said.because,
-            "close_call": said.close,
-            "moments": [{"start_s": round(m.start_s + subject.start_s, 2), "end_s": round(m.end_s + subject.start_s, 2), "what": m.what} for m in said.moments],
-            "options": list(said.question.options) if said.question else [],
+            "answer": told.answer,
+            "read_as": told.read_as,
+            "because": told.because,
+            "close_call": told.close,
+            "moments": [{"start_s": round(m.start_s + subject.start_s, 2), "end_s": round(m.end_s + subject.start_s, 2), "what": m.what} for m in told.moments],
+            "options": list(told.question.options) if told.question else [],
             "lifter": subject.lifter,
-            "not_understood": list(said.ignored),
+            "not_understood": list(told.ignored),
         }
 
     def examples() -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ class Viewer(gr.HTML):
 
     def __init__(self, value: Scene | None = None, **more: Any) -> None:
         html, css, js = ((HERE / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-        super().__init__(value, html_template=html, css_template=css, js_on_load=js, **more)
+        super().__init__(value, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **more)
 
     def preprocess(self, payload: Any) -> None:
         """The page never sends the viewer's value back."""
@@ -69,12 +69,12 @@ class Viewer(gr.HTML):
 class Picker(gr.HTML):
     """Buttons written by `words`; a click on one with data-name is the event "pick"."""
 
-    def __init__(self, value: str, **more: Any) -> None:
+    def __init__(self, value: str = "", **more: Any) -> None:
         js = """element.addEventListener('click', (e) => {
           const b = e.target.closest('[data-name]');
           if (b) trigger('pick', { name: b.dataset.name });
         });"""
-        super().__init__(value, js_on_load=js, **more)
+        super().__init__(value, js_on_load=js, apply_default_css=False, **more)
     from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
     if TYPE_CHECKING:

@@ -41,7 +41,7 @@ def why_not() -> str:
 def state() -> str:
     """One line on what can be done with a clip of one's own."""
     why = why_not()
-    return why or f"Lifter: {LIFTER}, one camera, metres from the person's size."
+    return why or "mp4, mov or webm, up to 30 s and 50 MB, one shot. The lifter is “monocular”: it takes metres from the size of the person."
 
 
 def _size(path: str, suffixes: tuple[str, ...], most: int) -> None:
@@ -55,12 +55,7 @@ def _size(path: str, suffixes: tuple[str, ...], most: int) -> None:
 def check(path: str, first_part: bool) -> dict[str, Any]:
     """What an uploaded video is.  Raises Refused with the line that its owner should read."""
     _size(path, limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
-    info: dict[str, Any] = sandbox.result("check", path=path)
-    if info["seconds"] > limits.SECONDS[1] + 0.5 and not first_part:
-        raise Refused(
-            f"The clip lasts {info['seconds']:.0f} s; at most {limits.SECONDS[1]:g} s are lifted. Trim it, or tick “use the first 30 s” in the options."
-        )
-    return info
+    return sandbox.result("check", path=path, first_part=first_part)  # type: ignore[no-any-return]
 
 
 def lift(
@@ -77,13 +72,13 @@ def lift(
         while ahead := before():
             yield f"Waiting: {ahead} clip{'s are' if ahead > 1 else ' is'} before yours", None, None
             time.sleep(0.5)
-        yield "Checking the clip", None, None
+        yield "Reading the clip", None, None
         begun = time.monotonic()
         if path not in visit.prepared or not (visit.prepared[path][0] / "clip.mp4").is_file():
-            check(path, first_part)
+            _size(path, limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
             folder = work.room(root)
             visit.folders.append(folder)
-            for message in sandbox.steps("prepare", path=path, out=folder):
+            for message in sandbox.steps("prepare", path=path, out=folder, first_part=first_part):
                 if "done" in message:
                     visit.prepared[path] = folder, message["done"]
                 else:
@@ -128,8 +123,8 @@ def given(visit: Visit, path: str | None, video: str | None, root: Path) -> Scen
     found = sandbox.result("track", path=path, out=folder)
     info = None
     if video and os.path.isfile(video):
-        check(video, True)
-        info = sandbox.result("prepare", path=video, out=folder)
+        _size(video, limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
+        info = sandbox.result("prepare", path=video, out=folder, first_part=True)
     name = title(path)
     work.drop([path])
     try:

@@ -22,10 +22,10 @@ from builder.types import Floats, Motion, Track
 VERSION = 1
 PATH_FPS, BODY_FPS = 30.0, 15.0
 INT16 = 32_000
-NOT_SHOWN = ("walk", "run", "still", "away", "towards")  # what the timeline's lanes show otherwise, or not at all
 LANES = (
     ("walk", ("walk", "run")),
-    ("move", ("forward", "backward", "left", "right")),
+    ("ahead", ("forward", "backward")),
+    ("side", ("left", "right")),
     ("turn", ("turn_left", "turn_right")),
     ("body", ("jump", "crouch", "stand_up", "lean_forward", "lean_backward", "lean_left", "lean_right")),
 )
@@ -33,7 +33,7 @@ SHORT = {
     "walk": "walks",
     "run": "runs",
     "forward": "forward",
-    "backward": "backward",
+    "backward": "back",
     "left": "left",
     "right": "right",
     "turn_left": "left",

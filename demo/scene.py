@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from builder import lifting, pipeline, plugins, recipe, store
 from builder.asking import Subject
 from builder.types import Clip, Track, TrackError
@@ -132,6 +134,7 @@ def given(file: Path, folder: Path, known: dict[str, Any] | None, title: str) ->
     track, clip = store.read_track(file)
     assert clip is not None
     seconds = track.num_frames / track.fps
+    track = replace(track, frame_ids=np.arange(track.num_frames, dtype=np.int64))  # it begins with the clip
     clip = replace(clip, fps=track.fps, end_frame=int(track.frame_ids[-1]) + 1, num_frames=track.num_frames)
     video = folder / "clip.mp4" if known else None
     known = known or {"rate": track.fps, "size": (0, 0), "seconds": seconds}

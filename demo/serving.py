@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -67,6 +68,7 @@ def serve(host: str, port: int) -> int:
     page = build(root)
     _, address, _ = launch(page, server_name=host, server_port=port)
     print(f"humanmovevqa demo: open {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))  # so that the folder goes then too
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

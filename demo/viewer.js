@@ -3,10 +3,9 @@ const root = element.querySelector('.hmv') || element;
 const $ = (s) => root.querySelector(s);
 const video = $('video'), scrub = $('.hmv-scrub'), play = $('.hmv-play');
 const map = $('.hmv-map canvas'), figure = $('.hmv-body canvas');
-const LANE_COLOUR = { walk: 'q2', move: 'q1', turn: 'q3', body: 'minus' };
-const SHOWN = { walk: 'gait', move: 'move', turn: 'turn', body: 'body' };
+const LANES = { walk: ['q2', 'gait'], ahead: ['q1', 'ahead – back'], side: ['q1', 'left – right'], turn: ['q3', 'turning'], body: ['minus', 'body'] };
 const MARKS = ['start', '¼', '½', '¾', 'end'];
-let data = null, now = 0, playing = false, clockFrom = 0, clockAt = 0, ticket = 0, orbit = { yaw: 0.62, pitch: 0.42 }, colours = {};
+let data = null, now = 0, touched = false, playing = false, clockFrom = 0, clockAt = 0, ticket = 0, orbit = { yaw: 0.62, pitch: 0.42 }, colours = {};
 
 const clamp = (v, a, b) => Math.min(b, Math.max(a, v));
 const unpack = (text) => {
@@ -110,7 +109,7 @@ function drawMap() {
   c.beginPath(); c.moveTo(12, h - 16); c.lineTo(12, h - 12); c.lineTo(12 + every * scale, h - 12); c.lineTo(12 + every * scale, h - 16); c.stroke();
   c.fillStyle = colours.soft; c.font = '11.5px system-ui, sans-serif'; c.textAlign = 'left'; c.textBaseline = 'alphabetic';
   c.fillText(every + ' m', 16, h - 17);
-  drawPath(c, to, 5, now);
+  drawPath(c, to, 5, touched ? now : Infinity);
 
   // Where they faced, every half second; standing still adds nothing unless they turn.
   const lasts = ends() - data.start_s, gap = lasts > 12 ? 1 : 0.5;
@@ -121,23 +120,33 @@ function drawMap() {
     if (last && Math.hypot(p.left - last.left, p.forward - last.forward) < Math.max(0.15, 16 / scale) && Math.abs(p.heading - last.heading) < 20) continue;
     last = p;
     const [x, y] = to(p.left, p.forward), [dx, dy] = facing(p.heading);
-    c.globalAlpha = t <= now ? 0.95 : 0.45;
+    c.globalAlpha = t <= now || !touched ? 0.95 : 0.45;
     arrow(c, x, y, dx, dy, 15, 1.6, colours.ink);
   }
   c.globalAlpha = 1;
+
+  MARKS.forEach((_, k) => {
+    const p = at(mark(k)), [x, y] = to(p.left, p.forward);
+    c.fillStyle = colours.paper; c.strokeStyle = ramp(k / 4); c.lineWidth = 2.5;
+    c.beginPath(); c.arc(x, y, 4.5, 0, 7); c.fill(); c.stroke();
+  });
+  const p0 = at(now), [x0, y0] = to(p0.left, p0.forward), [dx0, dy0] = facing(p0.heading);
+  if (!unfaced(now)) arrow(c, x0, y0, dx0, dy0, 34, 3.2, colours.now);
+  c.fillStyle = colours.now; c.strokeStyle = colours.paper; c.lineWidth = 2;
+  c.beginPath(); c.arc(x0, y0, 7, 0, 7); c.fill(); c.stroke();
 
   // Quarter marks, each label where it covers least of the path and of the other labels.
   const taken = [], dots = [];
   for (let k = 0; k <= 60; k++) { const p = at(data.start_s + (lasts * k) / 60), q = to(p.left, p.forward), d = facing(p.heading); dots.push(q, [q[0] + 9 * d[0], q[1] + 9 * d[1]]); }
   MARKS.forEach((name, k) => {
     const p = at(mark(k)), [x, y] = to(p.left, p.forward), wide = name.length > 1 ? 30 : 14;
-    c.fillStyle = colours.paper; c.strokeStyle = ramp(k / 4); c.lineWidth = 2.5;
-    c.beginPath(); c.arc(x, y, 4.5, 0, 7); c.fill(); c.stroke();
     let best = null;
     for (let i = 0; i < 16; i++) {
       const far = i < 8 ? 17 : 27, a = ((i % 8) / 8) * 2 * Math.PI, lx = clamp(x + Math.cos(a) * (far + wide / 4), wide / 2 + 3, w - wide / 2 - 3), ly = clamp(y + Math.sin(a) * far, 9, h - 24);
       let cost = i < 8 ? 0 : 2;
       for (const d of dots) if (Math.abs(d[0] - lx) < wide / 2 + 4 && Math.abs(d[1] - ly) < 10) cost += 1;
+      if (lx - wide / 2 < 24 + every * scale && ly > h - 38) cost += 15; // the scale stands there
+      for (let r = 8; r <= 34; r += 6) if (Math.abs(x0 + r * dx0 - lx) < wide / 2 + 4 && Math.abs(y0 + r * dy0 - ly) < 11) cost += 3;
       for (const b of taken) if (Math.abs(b[0] - lx) < (wide + b[2]) / 2 + 3 && Math.abs(b[1] - ly) < 15) cost += 20;
       if (!best || cost < best[0]) best = [cost, lx, ly];
     }
@@ -147,11 +156,7 @@ function drawMap() {
     c.fillStyle = colours.ink; c.fillText(name, best[1], best[2]);
   });
 
-  const p = at(now), [x, y] = to(p.left, p.forward), [dx, dy] = facing(p.heading);
-  if (!unfaced(now)) arrow(c, x, y, dx, dy, 34, 3.2, colours.now);
-  c.fillStyle = colours.now; c.strokeStyle = colours.paper; c.lineWidth = 2;
-  c.beginPath(); c.arc(x, y, 7, 0, 7); c.fill(); c.stroke();
-  map.dataset.at = x.toFixed(1) + ',' + y.toFixed(1);
+  map.dataset.at = x0.toFixed(1) + ',' + y0.toFixed(1);
 }
 
 function drawFigure() {
@@ -164,7 +169,7 @@ function drawFigure() {
   const ahead = [Math.sin(orbit.yaw) * cosP, -sinP, Math.cos(orbit.yaw) * cosP];
   const right = [-Math.cos(orbit.yaw), 0, Math.sin(orbit.yaw)];
   const up = [Math.sin(orbit.yaw) * sinP, cosP, Math.cos(orbit.yaw) * sinP];
-  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2], far = reach * 2.7, zoom = (Math.min(w, h * 1.15) * 0.5 * far) / reach;
+  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2], far = reach * 2.7, zoom = (Math.min(w * 1.25, h * 1.3) * 0.5 * far) / reach;
   const project = (v) => {
     const r = [v[0] - mid[0], v[1] - mid[1], v[2] - mid[2]], z = dot(r, ahead) + far;
     return z < 0.2 ? null : [w / 2 + (dot(r, right) * zoom) / z, h / 2 + 4 - (dot(r, up) * zoom) / z, z];
@@ -177,7 +182,7 @@ function drawFigure() {
     line([gx - size, y, gz + k], [gx + size, y, gz + k]);
   }
   const floor = (left, forward) => project([left, y, forward]);
-  drawPath(c, floor, 4, now);
+  drawPath(c, floor, 4, touched ? now : Infinity);
   // The start: ahead and left, as lines on the floor with their names.
   c.lineWidth = 2; c.font = '11.5px system-ui, sans-serif'; c.textAlign = 'center'; c.textBaseline = 'middle';
   for (const [v, colour, name] of [[[0, 0, 0.8], colours.plus, 'ahead'], [[0.8, 0, 0], colours.q4, 'left']]) {
@@ -247,6 +252,7 @@ function show(t, from) {
 }
 function seek(t) {
   if (!data) return;
+  touched = true;
   t = clamp(t, 0, data.duration_s);
   clockFrom = t; clockAt = performance.now();
   if (data.video) video.currentTime = Math.min(t + 0.25 / data.video_fps, Math.max(0, (video.duration || data.duration_s) - 0.001));
@@ -261,7 +267,7 @@ function start() {
   if (!data) return;
   const speed = +$('.hmv-speed select').value, mine = ++ticket;
   if (now >= data.duration_s - 1.5 / data.video_fps) seek(0);
-  playing = true;
+  playing = touched = true;
   play.classList.add('on'); play.setAttribute('aria-label', 'Pause');
   clockFrom = now; clockAt = performance.now();
   if (data.video) { video.playbackRate = speed; video.play().catch(() => pause()); }
@@ -301,14 +307,14 @@ function furnish() {
   const percent = (s) => clamp((s / data.duration_s) * 100, 0, 100) + '%';
   const lanes = data.lanes.map((lane) => {
     const row = make('div', { class: 'hmv-lane' }), bar = make('div', { class: 'hmv-lane-bar' });
-    row.append(make('span', { class: 'hmv-lane-name' }, SHOWN[lane.name]), bar);
+    row.append(make('span', { class: 'hmv-lane-name' }, LANES[lane.name][1]), bar);
     for (const [a, b, short, sentence] of lane.chips) {
       const from = data.start_s + a, to = data.start_s + b;
       const chip = make('button', { type: 'button', class: 'hmv-chip', 'data-from': from, 'data-to': to, title: sentence, 'aria-label': sentence + ', at ' + from.toFixed(1) + ' seconds' }, short);
       chip.style.left = percent(from);
       chip.style.width = `max(8px, calc(${percent(to - from)} - 2px))`;
-      chip.style.setProperty('--chip', 'var(--' + LANE_COLOUR[lane.name] + ')');
-      chip.style.setProperty('--chip-ink', 'var(--on-' + LANE_COLOUR[lane.name] + ')');
+      chip.style.setProperty('--chip', 'var(--' + LANES[lane.name][0] + ')');
+      chip.style.setProperty('--chip-ink', 'var(--on-' + LANES[lane.name][0] + ')');
       chip.onclick = () => { pause(); seek(from); };
       bar.append(chip);
     }
@@ -349,7 +355,7 @@ function load() {
   next.video = value.video && value.video.url ? value.video.url : null;
   const [w, h] = next.size;
   root.style.setProperty('--aspect', w && h ? w + ' / ' + h : '16 / 9');
-  root.style.setProperty('--clip', w && h && w < h ? '0.62fr' : '1.55fr');
+  root.style.setProperty('--ratio', w && h ? clamp(w / h, 0.5, 1.9) : 1);
   if (next.video) { if (video.getAttribute('src') !== next.video) video.src = next.video; } else { video.removeAttribute('src'); video.load(); }
   video.hidden = !next.video;
   $('.hmv-novideo').hidden = !!next.video;
@@ -358,7 +364,9 @@ function load() {
   readColours();
   furnish();
   root.dataset.ready = next.title || 'track';
-  seek(Math.min(next.poster_s ?? 0, next.duration_s));
+  seek(0);
+  touched = false; // until somebody moves the playhead the whole path is drawn
+  show(now);
 }
 
 play.onclick = () => (playing ? (pause(), show(now)) : start());

@@ -137,10 +137,14 @@ def standing(game: Quiz) -> str:
     extra = ""
     if model:
         theirs = [(a.model_choice == a.question.answer, len(a.question.options)) for a in model]
-        extra = f" · {model[-1].model}: {sum(r for r, _ in theirs)} of {len(theirs)}, {quiz.normalised(theirs):.0f} points"
+        extra = f" · {model[-1].model}: {sum(r for r, _ in theirs)} of {len(theirs)}, {_points(quiz.normalised(theirs))} points"
     return (
-        f'<p class="standing"><b>{escape(text)}</b> <span>{points:.0f} points, where 0 is guessing and 100 all right{escape(extra)}</span></p>'
+        f'<p class="standing"><b>{escape(text)}</b> <span>{_points(points)} points, where 0 is guessing and 100 all right{escape(extra)}</span></p>'
     )
+
+
+def _points(value: float) -> str:
+    return f"{value:.0f}".replace("-0", "0").replace("-", "−")
 
 
 def example_cards(cards: Sequence[dict[str, str]], chosen: str) -> str:

@@ -1,7 +1,7 @@
 """The process that touches what visitors bring: bounded by its own hand before it reads a byte.  `demo.sandbox` runs it.
 
 Jobs: "check" says what a video is; "prepare" writes the copy that is lifted and shown; "lift" makes tracks of it; "track" reads an
-uploaded track.  The copy is our own encoding: upright, at most 1280 pixels and 30 frames a second, no sound, no metadata.
+uploaded track.  The copy is our own encoding: upright, at most 960 pixels and 30 frames a second, no sound, no metadata.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def bind(bound: list[float]) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def check(path: str) -> dict[str, Any]:
-    """What a video is, when it is one that can be used; its `seconds` may be more than are lifted."""
+def check(path: str, first_part: bool) -> dict[str, Any]:
+    """What a video is, when it is one that can be used; only with `first_part` may it be longer than what is lifted."""
     from builder.video import Limits, probe
 
     info = probe(path, Limits(limits.PIXELS, round(limits.READ_SECONDS * limits.FPS[1]), limits.READ_SECONDS))
@@ -73,14 +73,17 @@ def check(path: str) -> dict[str, Any]:
         raise VideoError(f"it shows {info.fps:.1f} frames per second; expected {limits.FPS[0]:g} to {limits.FPS[1]:g}")
     if info.duration_s < limits.SECONDS[0]:
         raise VideoError(f"it lasts {info.duration_s:.1f} s; expected {limits.SECONDS[0]:g} to {limits.SECONDS[1]:g}")
+    if info.duration_s > limits.SECONDS[1] + 0.5 and not first_part:
+        most = f"{limits.SECONDS[1]:g} s"
+        raise VideoError(f"the clip lasts {info.duration_s:.0f} s; at most {most} are lifted. Trim it, or tick “use the first {most}” in the options")
     return {"seconds": info.duration_s, "width": info.width, "height": info.height, "fps": info.fps, "steady": info.constant_rate}
 
 
-def prepare(path: str, out: str) -> dict[str, Any]:
-    """Write `out`/clip.mp4, the copy of the first 30 seconds that is lifted and shown."""
+def prepare(path: str, out: str, first_part: bool) -> dict[str, Any]:
+    """Write `out`/clip.mp4, the copy that is lifted and shown: of the whole clip, or of its first 30 seconds where that is wanted."""
     from builder.video import Limits, read_frames, write_clip
 
-    info = check(path)
+    info = check(path, first_part)
     rate = _rate(info["fps"], info["steady"])
     total = max(1, round(min(info["seconds"], limits.SECONDS[1]) * rate))
     bound = Limits(limits.PIXELS, round(limits.READ_SECONDS * limits.FPS[1]), limits.READ_SECONDS)
@@ -174,7 +177,7 @@ def track(path: str, out: str) -> dict[str, Any]:
     folder.mkdir()
     (folder / "track.npz").symlink_to(path)
     (clip,) = source.clips(folder)
-    (found,) = [source.reference(clip)]
+    (found,) = source.reference(clip)
     lasts = found.num_frames / found.fps
     if found.num_frames > limits.TRACK_FRAMES or lasts > limits.TRACK_SECONDS:
         raise HumanMoveError(f"the track has {found.num_frames} frames over {lasts:.0f} s; at most {limits.TRACK_SECONDS:g} s are read")

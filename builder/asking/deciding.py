@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -11,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from builder import families, motion, selection
-from builder.asking.direct import DIRECT
+from builder.asking.direct import DIRECT, relation
 from builder.asking.reading import LONGEST_TEXT, Reading, read
-from builder.asking.rules import fitting
+from builder.asking.rules import fitting, movement, several
 from builder.families import Template
 from builder.quantities import CHANNEL_OF, QUARTERS, WINDOW_NAMES, WORDS, Measures
 from builder.recipe import Recipe
@@ -86,7 +87,11 @@ def reply(text: str, subject: Subject) -> Reply:
         return _cannot(asked, f"the words {_quoted(asked.unread)} mean nothing to a track; {SCOPE}")
     if not asked.window:
         return _cannot(asked, "it answers about the whole video, a half or a quarter of it; name one of these, or a time inside one quarter")
-    targets = list(fitting(asked))
+    if asked.form == "did" and len(asked.flags & {"before", "after"}) == 1:
+        return _related(asked, subject)
+    if several(asked):
+        return _cannot(asked, "it asks about more than one movement; ask about one at a time, or what comes before or after it")
+    targets = fitting(asked)
     if not targets:
         return _cannot(asked, SCOPE)
     undecided = ""
@@ -115,6 +120,19 @@ def reply(text: str, subject: Subject) -> Reply:
         where = WINDOW_NAMES[asked.window].removeprefix("during ").removeprefix("in ")
         return _cannot(asked, f"it does not decide that for {where} alone; ask about the whole video")
     return _cannot(asked, "it is too close to call, or not defined, on this track")
+
+
+def _related(asked: Reading, subject: Subject) -> Reply:
+    """Whether one movement comes before or after another."""
+    word = "before" if "before" in asked.flags else "after"
+    parts = [read(part, subject.measures.seconds) for part in re.split(rf"\b{word}\b", asked.text.lower(), maxsplit=1)]
+    names = [movement(part) for part in parts] if asked.window == "whole" else []
+    if len(names) != 2 or not all(names):
+        return _cannot(asked, f"“{word}” needs one movement on either side of it, such as “did they turn left {word} they crouched”")
+    found = relation(subject.measures, names[0], word, names[1])
+    if found is None:
+        return _cannot(asked, "one of the two does not happen, or they start too close together to call")
+    return Reply(asked.text, found.question, found.answer, "Measured on the track.", tuple(Moment(*m) for m in found.moments), ignored=asked.unread)
 
 
 def _decide(asked: Reading, subject: Subject, family: ModuleType, template: Template, quantity: str) -> Reply:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from builder.quantities import CONCEPTS, WINDOW_NAMES, WORDS, Measures
+from builder.quantities import CONCEPTS, FLOOR, WINDOW_NAMES, WORDS, Measures
+
+
+SPANNING = ("walk", "run", "still", "away", "towards", "up", "down", "turn_around")  # what only says again, or frames, another movement
 
 
 class Found(NamedTuple):
@@ -30,9 +33,9 @@ def _seen(m: Measures, names: str, window: str) -> list[tuple[float, float, str]
 
 
 def _doing(names: str) -> str:
-    if names.startswith(("turn_left|", "lean_forward|")):
-        return "turn" if names.startswith("turn") else "lean"
-    return WORDS[names].do
+    if "|" in names:
+        return {"turn": "turn", "lean": "lean"}.get(names[:4], "move sideways")
+    return {"walk": "walk", "still": "stay on the spot", "crouch": "crouch or sit down", "stand_up": "stand up"}.get(names, WORDS[names].do)
 
 
 def times(m: Measures, names: str, window: str) -> Found | None:
@@ -150,7 +153,7 @@ def speed(m: Measures, names: str, window: str) -> Found | None:
 def _extreme(which: int) -> Callable[[Measures, str, str], Found | None]:
     def found(m: Measures, names: str, window: str) -> Found | None:
         a, b = (k / m.hz for k in m.bounds(window))
-        kept = [e for e in m.motion.events if e.direction in WORDS and e.direction not in ("walk", "still", "away", "towards")]
+        kept = [e for e in m.motion.events if e.direction in WORDS and e.direction not in SPANNING]
         starts = sorted((e.start_frame / m.hz, e.end_frame / m.hz, WORDS[e.direction].doing) for e in kept if a <= e.start_frame / m.hz <= b)
         if not starts or (len(starts) > 1 and abs(starts[which][0] - starts[1 if which == 0 else -2][0]) < m.recipe.questions.onset_gap_s):
             return None
@@ -159,6 +162,55 @@ def _extreme(which: int) -> Callable[[Measures, str, str], Found | None]:
         return Found(f"Which movement does the person start {word} {WINDOW_NAMES[window]}?", at[2].capitalize(), (at,))
 
     return found
+
+
+def _beside(step: int) -> Callable[[Measures, str, str], Found | None]:
+    """What starts next after (+1) or last before (-1) the first time of a movement, where no other start is near."""
+
+    def found(m: Measures, names: str, window: str) -> Found | None:
+        own = _seen(m, names, window)
+        if window != "whole" or not own:
+            return None
+        gap, at = m.recipe.questions.onset_gap_s, own[0][0]
+        kept = [e for e in m.motion.events if e.direction in WORDS and e.direction not in SPANNING and e.direction not in names.split("|")]
+        starts = sorted((e.start_frame / m.hz, e.end_frame / m.hz, WORDS[e.direction].doing) for e in kept)
+        beside = [s for s in starts if step * (s[0] - at) >= gap]
+        if not beside or any(abs(s[0] - at) < gap for s in starts):
+            return None
+        best = beside[0] if step > 0 else beside[-1]
+        if any(s is not best and abs(s[0] - best[0]) < gap for s in beside):
+            return None
+        word = "next, after they" if step > 0 else "last, before they"
+        return Found(f"What does the person start {word} first {_doing(names)}?", best[2].capitalize(), (own[0], best))
+
+    return found
+
+
+def relation(m: Measures, first: str, word: str, second: str) -> Found | None:
+    """Whether a movement happens before or after the first time of another; None where one is unclear or the starts are too near."""
+    own, other = _seen(m, first, "whole"), _seen(m, second, "whole")
+    if own is None or other is None or (own and not other):
+        return None
+    question = f"Does the person {_doing(first)} {word} they first {_doing(second)}?"
+    if not own:
+        return Found(question, "No", ())
+    at, gap = other[0][0], m.recipe.questions.onset_gap_s
+    if any(abs(s[0] - at) < gap for s in own):
+        return None
+    hits = [s for s in own if (s[0] < at) == (word == "before")]
+    return Found(question, "Yes" if hits else "No", tuple(sorted([*(hits or own)[:1], other[0]])))
+
+
+def ground(m: Measures, names: str, window: str) -> Found | None:
+    """Metres covered in each direction, those that happen, the largest first."""
+    if not (m.accounted("left", window) and m.accounted("forward", window)):
+        return None
+    totals = sorted(((m.total(d, window), d) for d in FLOOR), reverse=True)
+    spoken = [f"{metres:.1f} m {'to the ' if d in ('left', 'right') else ''}{d}" for metres, d in totals if metres]
+    seen = sorted((e.start_frame / m.hz, e.end_frame / m.hz, WORDS[d].doing) for d in FLOOR for e, _ in m.seen(d, window))
+    question = f"How far does the person move in each direction {WINDOW_NAMES[window]}, as they stood at the start?"
+    text = ", ".join(spoken)
+    return Found(question, text[:1].upper() + text[1:] if spoken else "They stay where they are", tuple(seen))
 
 
 def _span(m: Measures, window: str) -> tuple[tuple[float, float, str], ...]:
@@ -180,6 +232,9 @@ DIRECT: dict[str, Callable[[Measures, str, str], Found | None]] = {
     "place": place,
     "facing": facing,
     "speed": speed,
+    "ground": ground,
+    "after": _beside(1),
+    "before": _beside(-1),
     "first": _extreme(0),
     "last": _extreme(-1),
 }

@@ -35,10 +35,12 @@ MARKS: tuple[tuple[str, str], ...] = (
         r"|where (?:they|he|she|it|the person|the man|the woman) (?:had )?(?:start|beg[au]n)\w*|the start|the origin",
         "start",
     ),
-    (r"at most|at least|or more|or less", "filler"),
+    (r"at most(?! \d)", "most"),
+    (r"at most|at least|or more|or less|more or less", "filler"),
 )
 FORMS: tuple[tuple[str, str], ...] = (
-    (r"how (?:many (?:met(?:re|er)s|degrees|m|deg)|far|much)|(?:what|which) (?:is the |was the )?(?:total )?(?:distance|angle)|how big", "amount"),
+    (r"how (?:many (?:met(?:re|er)s|degrees|m|deg)|far|much|big)", "amount"),
+    (r"(?:what|which)(?: is| was|s)?(?: the)?(?= (?:total |overall |greatest |furthest |farthest |maximum |largest |longest )?(?:distance|angle)\b)", "amount"),
     (r"how many (?:separate )?times|how often|how many|(?:what is |give )?the number of(?: times)?|count(?: the)?", "count"),
     (r"how long(?: is| was)? the (?:path|route|way)", "amount"),
     (r"how long", "duration"),
@@ -67,15 +69,15 @@ SUBJECTS: tuple[tuple[str, str], ...] = (
     (r"turn\w*|rotat\w*|spin(?:s|ning)?|spun|pivot\w*|swivel\w*|twist\w*|veer\w*", "turn"),
     (r"fac(?:e|es|ed|ing)|look(?:s|ed|ing)?|orient(?:ed|ation)|heading", "face"),
     (
-        r"return\w*|(?:come|comes|came|go|goes|went|get|gets|got|walk|walks|walked|make|makes|made it|find|be|is|are|was) (?:all the way )?back to"
+        r"return\w*|(?:come|comes|came|go|goes|went|get|gets|got|walk|walks|walked|make|makes|made it|find|be|is|are|was) (?:all the way |straight |right )?back to"
         r"|(?:come|comes|came|get|gets|got) (?:all the way )?(?:back|home)|back (?:at|to)(?= the start|$)",
         "return",
     ),
     (r"loop\w*|circle\w*|(?:the )?shape|outline|(?:look|looks) like from above", "shape"),
-    (r"closest|nearest|furthest (?:away )?from|farthest (?:away )?from|far(?:ther|thest)? from|away from|distance (?:to|from)", "distance"),
+    (r"closest|nearest|far(?:ther)? (?:away )?from|distance (?:to|from)|(?<=furthest )(?:away )?from|(?<=farthest )(?:away )?from", "distance"),
     (
         r"side[- ]?step\w*|mov\w*|walk\w*|go(?:es|ing|ne)?|went|travel\w*|head(?:s|ed)|step(?:s|ped|ping)?|stroll\w*|shuffl\w*"
-        r"|cover(?:s|ed|ing)?|displace\w*|shift\w*|pac(?:es|ed|ing)|march\w*|back(?:s|ed|ing)(?= (?:up|away))|path|distance|ground|route",
+        r"|cover(?:s|ed|ing)?|displace\w*|shift\w*|pac(?:es|ed|ing)|march\w*|back(?:s|ed|ing)(?= (?:up|away))|path|distance|ground|route|gets?|got|getting",
         "move",
     ),
     (r"do(?:es|ing|ne)?|did|happen(?:s|ed|ing)?|activity|action", "do"),
@@ -102,11 +104,13 @@ DEGREES: tuple[tuple[str, str], ...] = (
         "most",
     ),
     (r"(?:the )?(?:least|shortest|smallest|fewest)", "least"),
-    (r"more|than", "compared"),
+    (r"more|less|fewer|than", "compared"),
+    (r"sideways", "sideways"),
     (r"(?:just |right |directly |immediately )?after|next|then|following", "after"),
     (r"(?:just |right |directly |immediately )?before", "before"),
     (r"(?:for )?(?:the )?(?:very )?first(?: time| of all)?|earliest|begin(?:s|ning)?|start(?:s|ed|ing)?", "first"),
     (r"(?:for )?(?:the )?(?:very )?(?:last|final)(?: time| of all)?|latest", "last"),
+    (r"or", "either"),
     (r"both", "both"),
 )
 FILLER = frozenset(
@@ -185,7 +189,7 @@ def read(text: str, seconds: float) -> Reading:
     if "away" in flags:
         flags.remove("away")
         sides.append("away")
-    unread = tuple(w for w in re.findall(r"[a-z][\w’'-]*", rest) if w not in FILLER)
+    unread = tuple(w for w in re.findall(r"\w[\w’'-]*", rest) if w not in FILLER)
     return Reading(
         text=" ".join(text.split())[:LONGEST_TEXT],
         form=forms[0] if forms else "did",

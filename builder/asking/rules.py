@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder.asking.reading import Reading
-from builder.quantities import FLOOR, LEANS, PAIRS, TURNS
+from builder.quantities import FLOOR, LEANS, TURNS
 
 ACTIONS = ("jump", "crouch", "stand_up", "turn_around", "run")
 ACTS = (*ACTIONS, "walk", "still")
 # Where the subject is turning or leaning, "left" is a turn or a lean; otherwise a move.
 SIDED = {"turn": TURNS, "lean": LEANS, "move": (*FLOOR, "up", "down")}
 PAIR_NAMES = {frozenset(p): "|".join(p) for p in (("left", "right"), ("forward", "backward"), TURNS, LEANS[:2], LEANS[2:])}
-OPPOSITES = {frozenset(p): "|".join(p) for p in PAIRS}
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,21 @@ def _rules(*rows: tuple[str, str, str, str]) -> tuple[Rule, ...]:
 RULES = _rules(
     # which of two
     ("which did count", "turn", "+compared +often", "more_often_turns:turn_left|turn_right"),
-    ("which did", "turn", "+compared", "turns_more_in_total:turn_left|turn_right bigger_single_turn:turn_left|turn_right"),
+    ("which", "turn", "+compared", "turns_more_in_total:turn_left|turn_right bigger_single_turn:turn_left|turn_right"),
+    ("did", "turn", "+compared +paired", "turns_more_in_total:turn_left|turn_right bigger_single_turn:turn_left|turn_right"),
     ("which did", "move", "+compared +often +paired", "more_often_moves:{pair}"),
     ("which did", "move", "+compared +fast +paired", "faster_move:{pair}"),
     ("which did", "move", "+compared +paired", "further_in_total:{pair}"),
     ("which did", "lean", "+compared +often +paired", "more_often_leans:{pair}"),
     ("which did", "lean", "+compared +paired", "deeper_lean:{pair}"),
+    ("which did", "turn", "+either", "turns_more_in_total:turn_left|turn_right bigger_single_turn:turn_left|turn_right"),
+    ("which did", "move", "+either +paired", "further_in_total:{pair}"),
+    ("which did", "lean", "+either +paired", "deeper_lean:{pair}"),
     # when
     ("when", "distance", "-least", "furthest_quarter:distance"),
     ("when", "move", "+start +most", "furthest_quarter:distance"),
-    ("when", "move", "+fast", "fastest_quarter:speed"),
-    ("when", "run", "+fast", "fastest_quarter:speed"),
+    ("when", "move", "+fast", "fastest_quarter:speed =speed:x"),
+    ("when", "run", "+fast", "fastest_quarter:speed =speed:x"),
     ("when", "move", "+most +sided", "most_direction_quarter:{side}"),
     ("when", "turn", "+most +sided", "most_turning_to_side_quarter:{side} biggest_onset:{side}"),
     ("when", "turn", "+most", "most_turning_quarter:turning"),
@@ -113,10 +116,14 @@ RULES = _rules(
     ("which did", "shape", "", "outline:outline shape:shape"),
     ("which", "", "+first -sided", "first_of_all:any =first:x"),
     ("which", "", "+last -sided", "last_of_all:any =last:x"),
-    ("which", "turn", "+after +sided", "next_any:{side}#1"),
-    ("which", "move", "+after +sided", "next_any:{side}#1"),
-    ("which", "turn", "+before +sided", "before_any:{side}#1"),
-    ("which", "move", "+before +sided", "before_any:{side}#1"),
+    ("which", "turn", "+after +sided", "next_any:{side}#1 =after:{side}"),
+    ("which", "lean", "+after +sided", "=after:{side}"),
+    *((("which", act, "+after", f"=after:{act}")) for act in ACTIONS),
+    ("which", "move", "+after +sided", "next_any:{side}#1 =after:{side}"),
+    ("which", "turn", "+before +sided", "before_any:{side}#1 =before:{side}"),
+    ("which", "lean", "+before +sided", "=before:{side}"),
+    *((("which", act, "+before", f"=before:{act}")) for act in ACTIONS),
+    ("which", "move", "+before +sided", "before_any:{side}#1 =before:{side}"),
     ("which", "turn", "+most", "bigger_single_turn:turn_left|turn_right turns_more_in_total:turn_left|turn_right"),
     ("which", "turn", "", "side_in_quarter:turn_left|turn_right turns_more_in_total:turn_left|turn_right side_of_turning:turn_left|turn_right"),
     ("which", "turn_around", "", "bigger_single_turn:turn_left|turn_right"),
@@ -126,13 +133,15 @@ RULES = _rules(
     ("which", "move", "+often", "most_often:direction"),
     ("which", "move", "+end", "place_at_end:place corner_at_end:corner =place:x"),
     ("which", "", "+end", "place_at_end:place corner_at_end:corner =place:x"),
-    ("which", "move", "", "most_ground:direction longest_stretch:direction =place:x"),
+    ("which", "move", "+most", "most_ground:direction =ground:x"),
+    ("which", "move", "", "=ground:x"),
     ("which", "do", "", "main_activity:activity"),
     # did it happen
     ("", "return", "", "returns:return"),
     ("", "face", "+sided", "faces_back:opposite"),
     ("did", "distance", "+metres", "beyond:{metres}"),
     ("did", "move", "+metres", "beyond:{metres}"),
+    ("did", "", "+metres +start", "beyond:{metres}"),
     ("did", "turn", "+paired -compared", "both:{pair}"),
     ("did", "lean", "+paired -compared", "both:{pair}"),
     ("did", "move", "+paired -compared", "both:{pair}"),
@@ -142,6 +151,7 @@ RULES = _rules(
     ("did", "move", "+away", "moves:away"),
     ("did", "move", "+sided", "moves:{side}"),
     ("did", "still", "", "acts:still"),
+    ("did", "move", "+sideways", "=did:left|right"),
     ("did", "turn", "", "=did:{any}"),
     ("did", "lean", "", "=did:{any}"),
     ("did", "move", "", "acts:walk"),
@@ -160,12 +170,22 @@ def directions(reading: Reading, subject: str) -> tuple[str, ...]:
     return tuple(n for n in names if n in known)
 
 
-def fitting(reading: Reading) -> Iterator[str]:
-    """Targets that fit a reading, in order of preference, placeholders filled in."""
+# What changes the meaning of a question so much that a row which does not name it cannot answer it.
+DECISIVE = {"before", "after", "compared", "least", "either", "often", "sideways"}
+ONCE = {"first", "last"}  # likewise where an amount, a number or a length of time is asked
+STRONG = ("turn_around", "stand_up", "still", "crouch", "jump", "run", "lean", "turn", "return")
+
+
+def several(reading: Reading) -> bool:
+    """Does the text ask about more than one movement at once?"""
+    strong = [s for s in reading.subjects if s in STRONG]
+    return len(strong) > 1 or (bool(strong) and "move" in reading.subjects and len(reading.sides) > 1)
+
+
+def fitting(reading: Reading) -> list[str]:
+    """The targets of the first row that fits a reading, in order of preference, placeholders filled in; none when no row fits."""
     for rule in RULES:
-        if rule.forms and reading.form not in rule.forms.split():
-            continue
-        if rule.subject and rule.subject not in reading.subjects:
+        if (rule.forms and reading.form not in rule.forms.split()) or (rule.subject and rule.subject not in reading.subjects):
             continue
         sides = directions(reading, rule.subject or "move")
         pair = PAIR_NAMES.get(frozenset(sides[:2]), "")
@@ -173,10 +193,33 @@ def fitting(reading: Reading) -> Iterator[str]:
         have |= ({"metres"} if reading.metres else set()) | ({"away"} if "away" in sides else set())
         if any((word[1:] in have) != (word[0] == "+") for word in rule.flags.split()):
             continue
-        for target in rule.targets:
-            whole = "metre" if reading.metres == 1 else "metres"
-            single = target.replace("{pair}", pair).replace("{metres}", f"{reading.metres} {whole}")
-            single = single.replace("{any}", "|".join(SIDED.get(rule.subject, ()))).replace("{turns}", "|".join(TURNS))
-            if "{side}" in single and len(sides) != 1:
-                continue  # two sides at once are a comparison, or another question
-            yield single.replace("{side}", sides[0] if sides else "")
+        have -= {"sideways"} if sides else set()  # the side is said
+        named = {word[1:] for word in rule.flags.split()}
+        if (have & DECISIVE) - named or (reading.form in ("amount", "count", "duration") and (have & ONCE) - named):
+            continue
+        filled = list(_filled(rule, sides, pair, reading.metres))
+        if filled:
+            return filled
+    return []
+
+
+def _filled(rule: Rule, sides: tuple[str, ...], pair: str, metres: int | None) -> Iterator[str]:
+    for target in rule.targets:
+        if "{side}" in target and len(sides) != 1:
+            continue  # two sides at once are a comparison, or another question
+        text = target.replace("{pair}", pair).replace("{metres}", f"{metres} metre{'' if metres == 1 else 's'}")
+        text = text.replace("{any}", "|".join(SIDED.get(rule.subject, ()))).replace("{turns}", "|".join(TURNS))
+        yield text.replace("{side}", sides[0] if sides else "")
+
+
+def movement(reading: Reading) -> str:
+    """The one movement that a text names, as a direction or action of `quantities`, or "" when it names none or several."""
+    for subject in (*ACTIONS, "still", "turn", "lean", "move"):
+        if subject in reading.subjects:
+            if subject in ACTS:
+                return subject
+            sides = directions(reading, subject)
+            if subject == "turn" and not sides:
+                return "|".join(TURNS)
+            return sides[0] if len(sides) == 1 else "walk" if subject == "move" and not sides else ""
+    return ""
