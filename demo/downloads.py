@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from builder import geometry, lifting, schema, selection, store
+from builder import __version__, geometry, lifting, prompts, schema, selection, store
 from demo.quiz import Quiz
 from demo.scene import Scene
 
@@ -67,24 +68,33 @@ def rows(scene: Scene) -> str:
 
 
 def run(scene: Scene, game: Quiz, folder: Path) -> list[Path]:
-    """The quiz's answers as samples of an evaluation, the model being a person."""
-    path = folder / "quiz_answers.jsonl"
-    lines = []
-    for given in game.answered:
-        question = given.question
-        lines.append(
-            {
-                "question_id": question.id,
-                "video_id": question.clip_id,
-                "category": question.category,
-                "model": "human",
-                "reply": schema.LETTERS[given.choice],
-                "choice": given.choice,
-                "answer": question.answer,
-                "num_options": len(question.options),
-                "correct": given.choice == question.answer,
-                "seconds": round(given.seconds, 1),
-            }
-        )
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    return [path]
+    """The quiz's answers as a run folder of an evaluation, zipped, the model being a person: `humanmovevqa score` reads it."""
+    from builder import runs
+    from builder.rows import Item
+
+    clip = scene.clip
+    items = [
+        Item(a.question, clip.source, a.question.clip_id, schema.video_path(clip), clip.start_frame, clip.end_frame, clip.fps)
+        for a in game.answered
+    ]
+    made = store.digest([a.question.id for a in game.answered])
+    identity = {
+        "model": "human",
+        "checkpoint": None,
+        "options": {},
+        "weights": {},
+        "mode": "video",
+        "circular": False,
+        "prompt": prompts.digest(),
+        "data": {"name": f"quiz about {clip.clip_id}", "config": clip.source, "split": "quiz", "fingerprint": made},
+        "videos": {clip.clip_id: len(items)},
+        "lifter": scene.lifter,
+    }
+    about = {"title": "human", "about": "A visitor's answers to the demo's quiz", "missing_videos": [], "versions": {"humanmovevqa": __version__}}
+    out = folder / "quiz-run"
+    runs.keep_choices(out, identity, about, [(i, a.choice, round(a.seconds, 1)) for i, a in zip(items, game.answered, strict=True)])
+    packed = folder / "quiz-run.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(p for p in out.iterdir() if p.is_file()):
+            archive.writestr(zipfile.ZipInfo(f"quiz-run/{file.name}"), file.read_bytes())
+    return [packed]

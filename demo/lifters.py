@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builder import lifting
+from builder import lifting, plugins
 from builder.types import HumanMoveError
 from demo import limits, sandbox, scene, work
 from demo.sandbox import Refused
@@ -18,30 +21,53 @@ from demo.scene import Scene
 if TYPE_CHECKING:
     from demo.app import Line, Visit
 
-LIFTER = lifting.DEFAULT
+VARIABLE = "HUMANMOVEVQA_DEMO_LIFTER"
 LONGEST_TITLE = 60
+
+
+def name() -> str:
+    """The lifter of this page: HUMANMOVEVQA_DEMO_LIFTER, else the default one."""
+    return os.environ.get(VARIABLE) or lifting.DEFAULT
+
+
+def check_name() -> None:
+    """Raise PluginError when there is no lifter of that name."""
+    plugins.load("lifters", name(), ("ABOUT", "load"))
 
 
 def why_not() -> str:
     """Why no clip can be lifted here, "" when one can: the lifter's weights and packages are looked for, nothing is fetched."""
-    import importlib.util
-
-    missing = [name for name in ("av", "cv2", "ai_edge_litert", "pycolmap") if importlib.util.find_spec(name) is None]
+    if name() != lifting.DEFAULT:
+        return ""  # another lifter says itself what it lacks
+    missing = [module for module in ("av", "cv2", "ai_edge_litert", "pycolmap") if importlib.util.find_spec(module) is None]
     if missing:
-        return f"Clips cannot be lifted on this machine: {', '.join(missing)} is not installed (pip install 'humanmovevqa[lift]'). The examples work."
-    from builder import plugins
-
-    weights = plugins.load("lifters", LIFTER) and __import__("importlib").import_module(f"builder.lifters.{LIFTER}.weights")
+        what = f"{', '.join(missing)} is not installed (pip install 'humanmovevqa[lift]')"
+        return f"Clips cannot be lifted on this machine: {what}. The examples work."
+    weights = _weights()
     folders = [os.environ.get(weights.VARIABLE), weights.cache()]
-    if not any(folder and all((Path(folder) / name).is_file() for name in weights.MEMBERS) for folder in folders):
-        return f"Clips cannot be lifted on this machine: the pose network's weights are not here (set {weights.VARIABLE}, or run `humanmovevqa lift` once). The examples work."
+    if not any(folder and all((Path(folder) / file).is_file() for file in weights.MEMBERS) for folder in folders):
+        what = f"the pose network's weights are not here (set {weights.VARIABLE}, or run `humanmovevqa lift` once)"
+        return f"Clips cannot be lifted on this machine: {what}. The examples work."
     return ""
+
+
+def _weights() -> Any:
+    return importlib.import_module(f"builder.lifters.{lifting.DEFAULT}.weights")
+
+
+def fetch() -> None:
+    """Get the default lifter's weights where they are not here; a failure is said and leaves the examples."""
+    try:
+        _weights().find(None)
+    except HumanMoveError as error:
+        print(f"humanmovevqa demo: {error}", file=sys.stderr)
 
 
 def state() -> str:
     """One line on what can be done with a clip of one's own."""
     why = why_not()
-    return why or "mp4, mov or webm, up to 30 s and 50 MB, one shot. The lifter is “monocular”: it takes metres from the size of the person."
+    what = f"mp4, mov or webm, one shot of up to {limits.SECONDS[1]:g} s and {limits.FILE_BYTES // limits.MB} MB, showing people from head to knees."
+    return why or f"{what} Lifter: {name()}."
 
 
 def _size(path: str, suffixes: tuple[str, ...], most: int) -> None:
@@ -65,8 +91,9 @@ def lift(
     why = why_not()
     if why or not path:
         raise Refused(why or "Choose a clip first.")
-    options = {} if camera not in ("static", "moving") else {"camera": camera}
-    if height_m:
+    own = name() == lifting.DEFAULT  # others have other options
+    options = {"camera": camera} if own and camera in ("static", "moving") else {}
+    if own and height_m:
         options["subject_height_m"] = f"{float(height_m):g}"
     with line.ticket() as before:
         while ahead := before():
@@ -90,7 +117,7 @@ def lift(
         files: tuple[Path, ...] = ()
         begun = time.monotonic()
         for message in sandbox.steps(
-            "lift", path=folder / "clip.mp4", out=folder, lifter=LIFTER, options=options, clip_id=info["clip_id"]
+            "lift", path=folder / "clip.mp4", out=folder, lifter=name(), options=options, clip_id=info["clip_id"]
         ):
             if "done" in message:
                 files = tuple(folder / p["file"] for p in message["done"])
@@ -125,10 +152,10 @@ def given(visit: Visit, path: str | None, video: str | None, root: Path) -> Scen
     if video and os.path.isfile(video):
         _size(video, limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
         info = sandbox.result("prepare", path=video, out=folder, first_part=True)
-    name = title(path)
+    called = title(path)
     work.drop([path])
     try:
-        return scene.given(folder / found["file"], folder, None if info is None else known(info), name)
+        return scene.given(folder / found["file"], folder, None if info is None else known(info), called)
     except HumanMoveError as error:
         raise Refused(" ".join(str(error).split())) from None
 

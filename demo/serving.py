@@ -49,9 +49,11 @@ def launch(page: Any, **more: Any) -> Any:
     )
 
 
-def serve(host: str, port: int) -> int:
-    """Serve until interrupted; 2 when the port is taken."""
+def serve(host: str, port: int, fetch: bool = False) -> int:
+    """Serve until interrupted; 2 when the port is taken.  `fetch`: get the lifter's weights first where they are not here."""
     import gradio as gr
+
+    from demo import answerers, lifters
 
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,6 +63,10 @@ def serve(host: str, port: int) -> int:
         except OSError as error:
             print(f"humanmovevqa demo: cannot serve on {host}:{port} ({error.strerror}); pass another --port", file=sys.stderr)
             return 2
+    if fetch:
+        lifters.fetch()
+    if os.environ.get("SPACES_ZERO_GPU"):
+        answerers.preload()
     root = settle()
     gr.set_static_paths([CLIPS])  # the examples are served where they lie; nothing is ever written there
     from demo.app import build
