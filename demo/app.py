@@ -22,7 +22,7 @@ from builder import selection
 from builder.asking import LONGEST_TEXT, Reply, moments_of, reply
 from builder.lifting import facts
 from builder.viz import ink
-from demo import answerers, downloads, limits, lifters, quiz, sandbox, scene, words, work
+from demo import answerers, downloads, lifters, limits, quiz, scene, words, work
 from demo.quiz import Answered, Quiz
 from demo.sandbox import Refused
 from demo.scene import Scene
@@ -159,8 +159,10 @@ def theme() -> Any:
 def css() -> str:
     """The page's own style, and the palette of all pictures as variables, light and dark."""
     more = {
-        0: "--wash: #f1f4f7; --now: #c81e3a; --accent: #0b5394; --on-accent: #ffffff; --bad: #b3261e; --on-badge: #ffffff;" + "".join(f" --on-{k}: {v};" for k, v in DARK_TEXT.items()),
-        1: "--wash: #1f252d; --now: #ff6b7f; --accent: #4a9ae0; --on-accent: #06121c; --bad: #ff9b91; --on-badge: #0b0f14;" + "".join(f" --on-{k}: {v};" for k, v in LIGHT_TEXT.items()),
+        0: "--wash: #f1f4f7; --now: #c81e3a; --accent: #0b5394; --on-accent: #ffffff; --bad: #b3261e; --on-badge: #ffffff;"
+        + "".join(f" --on-{k}: {v};" for k, v in DARK_TEXT.items()),
+        1: "--wash: #1f252d; --now: #ff6b7f; --accent: #4a9ae0; --on-accent: #06121c; --bad: #ff9b91; --on-badge: #0b0f14;"
+        + "".join(f" --on-{k}: {v};" for k, v in LIGHT_TEXT.items()),
     }
     palette = f":root {{ {ink.variables(0)} {more[0]} }}\n.dark {{ {ink.variables(1)} {more[1]} }}\n"
     return palette + (HERE / "page.css").read_text(encoding="utf-8")
@@ -200,9 +202,7 @@ def build(root: Path) -> gr.Blocks:
                 said('<h2 class="side-title">Examples</h2>')
                 examples = Picker(cards(scene.FIRST), elem_id="examples")
                 said('<h2 class="side-title">Your clip</h2>')
-                clip = gr.File(
-                    label="Video", show_label=False, file_types=list(limits.VIDEO_SUFFIXES), height=120, elem_id="clip"
-                )
+                clip = gr.File(label="Video", show_label=False, file_types=list(limits.VIDEO_SUFFIXES), height=120, elem_id="clip")
                 note = said(words.note(ready), elem_id="note")
                 lift = gr.Button("Show where they went", variant="primary", interactive=False, elem_id="lift")
                 stop = gr.Button("Stop", visible=False, elem_id="stop")
@@ -214,7 +214,9 @@ def build(root: Path) -> gr.Blocks:
                     )
                     height = gr.Number(None, label="Height of the person in metres, if known", minimum=0.5, maximum=2.5, step=0.01)
                     begin = gr.Checkbox(False, label="Of a longer clip use the first 30 s")
-                    track = gr.File(label="Track (.npz) instead of lifting", file_types=list(limits.TRACK_SUFFIXES), height=100, elem_id="track")
+                    track = gr.File(
+                        label="Track (.npz) instead of lifting", file_types=list(limits.TRACK_SUFFIXES), height=100, elem_id="track"
+                    )
                 clear = gr.Button("Delete my clip", size="sm", visible=False, elem_id="clear")
             with gr.Column(scale=4, min_width=320, elem_id="stage"):
                 viewer = Viewer(first, elem_id="viewer")
@@ -233,7 +235,9 @@ def build(root: Path) -> gr.Blocks:
                         suggested = Picker(words.suggestions(), elem_id="suggested")
                         talk = said(words.talk([]), elem_id="talk")
                     with gr.Tab("Quiz me", id="quiz"):
-                        quiz_head = said(words.note("One question of each category about this clip; close calls are left out."), elem_id="quiz-head")
+                        quiz_head = said(
+                            words.note("One question of each category about this clip; close calls are left out."), elem_id="quiz-head"
+                        )
                         choice = gr.Radio([], label="Your answer", visible=False, elem_id="choice")
                         answer = gr.Button("Answer", variant="primary", visible=False, elem_id="answer")
                         revealed = said("", elem_id="revealed")
@@ -304,9 +308,7 @@ def build(root: Path) -> gr.Blocks:
         def settled(visit: Visit, **more: Any) -> dict[Any, Any]:
             return {state: visit, lift: gr.update(interactive=True), stop: gr.update(visible=False), **more}
 
-        def lifting(
-            visit: Visit | None, path: str | None, mode: str, tall: float | None, first_part: bool
-        ) -> Iterator[dict[Any, Any]]:
+        def lifting(visit: Visit | None, path: str | None, mode: str, tall: float | None, first_part: bool) -> Iterator[dict[Any, Any]]:
             """From an uploaded clip to its scene, saying along the way what is done."""
             visit = visit_of(visit)
             yield {state: visit, lift: gr.update(interactive=False), stop: gr.update(visible=True), status: words.working("Waiting", None)}
@@ -386,7 +388,9 @@ def build(root: Path) -> gr.Blocks:
             return {
                 state: visit,
                 quiz_head: words.quiz_head(visit.game),
-                choice: gr.update(choices=words.options(now.options), value=None, visible=True, interactive=True) if now else gr.update(visible=False),
+                choice: gr.update(choices=words.options(now.options), value=None, visible=True, interactive=True)
+                if now
+                else gr.update(visible=False),
                 begin_quiz: gr.update(visible=False) if now else gr.update(visible=True, value="Start again"),
                 answer: gr.update(visible=now is not None),
                 revealed: "",
@@ -503,7 +507,10 @@ def _api(root: Path, line: Line) -> None:
             "read_as": told.read_as,
             "because": told.because,
             "close_call": told.close,
-            "moments": [{"start_s": round(m.start_s + subject.start_s, 2), "end_s": round(m.end_s + subject.start_s, 2), "what": m.what} for m in told.moments],
+            "moments": [
+                {"start_s": round(m.start_s + subject.start_s, 2), "end_s": round(m.end_s + subject.start_s, 2), "what": m.what}
+                for m in told.moments
+            ],
             "options": list(told.question.options) if told.question else [],
             "lifter": subject.lifter,
             "not_understood": list(told.ignored),
@@ -523,6 +530,10 @@ def _api(root: Path, line: Line) -> None:
         return out
 
     public: dict[str, Any] = {"api_visibility": "public", "show_progress": "hidden"}
-    buttons[0].click(lift, [video_in], [facts_out, track_out], api_name="lift", concurrency_limit=limits.WAITING + 1, concurrency_id="lift", **public)
-    buttons[1].click(ask, [question_in, track_in, example_in], [answer_out], api_name="ask", concurrency_limit=4, concurrency_id="ask", **public)
+    buttons[0].click(
+        lift, [video_in], [facts_out, track_out], api_name="lift", concurrency_limit=limits.WAITING + 1, concurrency_id="lift", **public
+    )
+    buttons[1].click(
+        ask, [question_in, track_in, example_in], [answer_out], api_name="ask", concurrency_limit=4, concurrency_id="ask", **public
+    )
     buttons[2].click(examples, [], [list_out], api_name="examples", concurrency_limit=4, concurrency_id="ask", **public)

@@ -22,7 +22,7 @@ from builder import selection
 from builder.asking import LONGEST_TEXT, Reply, moments_of, reply
 from builder.lifting import facts
 from builder.viz import ink
-from demo import answerers, downloads, limits, lifters, quiz, sandbox, scene, words, work
+from demo import answerers, downloads, lifters, limits, quiz, scene, words, work
 from demo.quiz import Answered, Quiz
 from demo.sandbox import Refused
 from demo.scene import Scene
@@ -32,14 +32,11 @@ TITLE = "HumanMoveVQA: where did the person go?"
 DARK_TEXT = {"q1": "#ffffff", "q2": "#10202c", "q3": "#1d1400", "minus": "#ffffff"}
 LIGHT_TEXT = {"q1": "#06121c", "q2": "#06121c", "q3": "#1d1400", "minus": "#1b0a1e"}
 
-
 class ViewerData(GradioModel):
     """What the viewer is given: the payload's JSON and the clip."""
 
     payload: str
     video: FileData | None = None
-
-from gradio.events import Dependency
 
 class Viewer(gr.HTML):
     """Clip, map and figure on one playhead."""
@@ -59,12 +56,14 @@ class Viewer(gr.HTML):
             return None
         video = None if value.video is None else FileData(path=str(value.video), mime_type="video/mp4")
         return ViewerData(payload=value.shown, video=video)
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 class Picker(gr.HTML):
     """Buttons written by `words`; a click on one with data-name is the event "pick"."""
@@ -75,12 +74,14 @@ class Picker(gr.HTML):
           if (b) trigger('pick', { name: b.dataset.name });
         });"""
         super().__init__(value, js_on_load=js, apply_default_css=False, **more)
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 class Line:
     """Whose clip is lifted now, and who waits, in the order in which they came."""
@@ -102,7 +103,6 @@ class Line:
             with self._lock:
                 self._standing.remove(number)
 
-
 @dataclass(eq=False)
 class Visit:
     """What the server knows of one visitor, in memory only."""
@@ -121,12 +121,10 @@ class Visit:
         self.folders.clear()
         self.prepared.clear()
 
-
 def forget(visit: Visit | None) -> None:
     """What happens to a visit that has ended."""
     if visit is not None:
         visit.forget()
-
 
 def theme() -> Any:
     """The page's theme: system fonts, quiet greys, one blue that keeps its contrast."""
@@ -166,16 +164,16 @@ def theme() -> Any:
         input_placeholder_color_dark="#98a3b1",
     )
 
-
 def css() -> str:
     """The page's own style, and the palette of all pictures as variables, light and dark."""
     more = {
-        0: "--wash: #f1f4f7; --now: #c81e3a; --accent: #0b5394; --on-accent: #ffffff; --bad: #b3261e; --on-badge: #ffffff;" + "".join(f" --on-{k}: {v};" for k, v in DARK_TEXT.items()),
-        1: "--wash: #1f252d; --now: #ff6b7f; --accent: #4a9ae0; --on-accent: #06121c; --bad: #ff9b91; --on-badge: #0b0f14;" + "".join(f" --on-{k}: {v};" for k, v in LIGHT_TEXT.items()),
+        0: "--wash: #f1f4f7; --now: #c81e3a; --accent: #0b5394; --on-accent: #ffffff; --bad: #b3261e; --on-badge: #ffffff;"
+        + "".join(f" --on-{k}: {v};" for k, v in DARK_TEXT.items()),
+        1: "--wash: #1f252d; --now: #ff6b7f; --accent: #4a9ae0; --on-accent: #06121c; --bad: #ff9b91; --on-badge: #0b0f14;"
+        + "".join(f" --on-{k}: {v};" for k, v in LIGHT_TEXT.items()),
     }
     palette = f":root {{ {ink.variables(0)} {more[0]} }}\n.dark {{ {ink.variables(1)} {more[1]} }}\n"
     return palette + (HERE / "page.css").read_text(encoding="utf-8")
-
 
 def cards(chosen: str) -> str:
     """The examples' buttons."""
@@ -186,7 +184,6 @@ def cards(chosen: str) -> str:
         small = words.small_map([(float(x), float(z)) for x, z in subject.motion.path_m[::12]])
         found.append({"name": name, "title": title, "camera": camera, "map": small})
     return words.example_cards(found, chosen)
-
 
 def build(root: Path) -> gr.Blocks:
     """The page; everything of its visitors is written under `root`."""
@@ -220,7 +217,9 @@ def build(root: Path) -> gr.Blocks:
                     )
                     height = gr.Number(None, label="Height of the person in metres, if known", minimum=0.5, maximum=2.5, step=0.01)
                     begin = gr.Checkbox(False, label="Of a longer clip use the first 30 s")
-                    track = gr.File(label="Track (.npz) instead of lifting", file_types=list(limits.TRACK_SUFFIXES), height=100, elem_id="track")
+                    track = gr.File(
+                        label="Track (.npz) instead of lifting", file_types=list(limits.TRACK_SUFFIXES), height=100, elem_id="track"
+                    )
                 clear = gr.Button("Delete my clip", size="sm", visible=False, elem_id="clear")
             with gr.Column(scale=4, min_width=320, elem_id="stage"):
                 viewer = Viewer(first, elem_id="viewer")
@@ -239,7 +238,9 @@ def build(root: Path) -> gr.Blocks:
                         suggested = Picker(words.suggestions(), elem_id="suggested")
                         talk = gr.HTML(words.talk([]), elem_id="talk")
                     with gr.Tab("Quiz me", id="quiz"):
-                        quiz_head = gr.HTML(words.note("One question of each category about this clip; close calls are left out."), elem_id="quiz-head")
+                        quiz_head = gr.HTML(
+                            words.note("One question of each category about this clip; close calls are left out."), elem_id="quiz-head"
+                        )
                         choice = gr.Radio([], label="Your answer", visible=False, elem_id="choice")
                         with gr.Row():
                             begin_quiz = gr.Button("Start the quiz", variant="primary", elem_id="begin-quiz")
@@ -311,9 +312,7 @@ def build(root: Path) -> gr.Blocks:
         def settled(visit: Visit, **more: Any) -> dict[Any, Any]:
             return {state: visit, lift: gr.update(interactive=True), stop: gr.update(visible=False), **more}
 
-        def lifting(
-            visit: Visit | None, path: str | None, mode: str, tall: float | None, first_part: bool
-        ) -> Iterator[dict[Any, Any]]:
+        def lifting(visit: Visit | None, path: str | None, mode: str, tall: float | None, first_part: bool) -> Iterator[dict[Any, Any]]:
             """From an uploaded clip to its scene, saying along the way what is done."""
             visit = visit_of(visit)
             yield {state: visit, lift: gr.update(interactive=False), stop: gr.update(visible=True), status: words.working("Waiting", None)}
@@ -393,7 +392,9 @@ def build(root: Path) -> gr.Blocks:
             return {
                 state: visit,
                 quiz_head: words.quiz_head(visit.game),
-                choice: gr.update(choices=words.options(now.options), value=None, visible=True, interactive=True) if now else gr.update(visible=False),
+                choice: gr.update(choices=words.options(now.options), value=None, visible=True, interactive=True)
+                if now
+                else gr.update(visible=False),
                 begin_quiz: gr.update(visible=False) if now else gr.update(visible=True, value="Start again"),
                 answer: gr.update(visible=now is not None),
                 revealed: "",
@@ -445,13 +446,11 @@ def build(root: Path) -> gr.Blocks:
         _api(root, line)
     return page
 
-
 def answered(shown: Scene, text: str) -> Reply:
     """What a scene's track says to a question; a scene that cannot be asked says why."""
     if shown.subject is None:
         return Reply(" ".join(text.split())[:LONGEST_TEXT], "", None, shown.unasked)
     return reply(text, shown.subject)
-
 
 def _api(root: Path, line: Line) -> None:
     """The three functions that programs may call, on components that the page does not show."""
@@ -509,7 +508,10 @@ def _api(root: Path, line: Line) -> None:
             "read_as": said.read_as,
             "because": said.because,
             "close_call": said.close,
-            "moments": [{"start_s": round(m.start_s + subject.start_s, 2), "end_s": round(m.end_s + subject.start_s, 2), "what": m.what} for m in said.moments],
+            "moments": [
+                {"start_s": round(m.start_s + subject.start_s, 2), "end_s": round(m.end_s + subject.start_s, 2), "what": m.what}
+                for m in said.moments
+            ],
             "options": list(said.question.options) if said.question else [],
             "lifter": subject.lifter,
             "not_understood": list(said.ignored),
@@ -529,6 +531,10 @@ def _api(root: Path, line: Line) -> None:
         return out
 
     public: dict[str, Any] = {"api_visibility": "public", "show_progress": "hidden"}
-    buttons[0].click(lift, [video_in], [facts_out, track_out], api_name="lift", concurrency_limit=limits.WAITING + 1, concurrency_id="lift", **public)
-    buttons[1].click(ask, [question_in, track_in, example_in], [answer_out], api_name="ask", concurrency_limit=4, concurrency_id="ask", **public)
+    buttons[0].click(
+        lift, [video_in], [facts_out, track_out], api_name="lift", concurrency_limit=limits.WAITING + 1, concurrency_id="lift", **public
+    )
+    buttons[1].click(
+        ask, [question_in, track_in, example_in], [answer_out], api_name="ask", concurrency_limit=4, concurrency_id="ask", **public
+    )
     buttons[2].click(examples, [], [list_out], api_name="examples", concurrency_limit=4, concurrency_id="ask", **public)

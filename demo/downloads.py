@@ -90,7 +90,12 @@ def run(scene: Scene, game: Quiz, folder: Path) -> list[Path]:
         "videos": {clip.clip_id: len(items)},
         "lifter": scene.lifter,
     }
-    about = {"title": "human", "about": "A visitor's answers to the demo's quiz", "missing_videos": [], "versions": {"humanmovevqa": __version__}}
+    about = {
+        "title": "human",
+        "about": "A visitor's answers to the demo's quiz",
+        "missing_videos": [],
+        "versions": {"humanmovevqa": __version__},
+    }
     out = folder / "quiz-run"
     runs.keep_choices(out, identity, about, [(i, a.choice, round(a.seconds, 1)) for i, a in zip(items, game.answered, strict=True)])
     packed = folder / "quiz-run.zip"

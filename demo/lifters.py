@@ -66,7 +66,8 @@ def fetch() -> None:
 def state() -> str:
     """One line on what can be done with a clip of one's own."""
     why = why_not()
-    what = f"mp4, mov or webm, one shot of up to {limits.SECONDS[1]:g} s and {limits.FILE_BYTES // limits.MB} MB, showing people from head to knees."
+    most = f"{limits.SECONDS[1]:g} s and {limits.FILE_BYTES // limits.MB} MB"
+    what = f"mp4, mov or webm, one shot of up to {most}, showing people from head to knees."
     return why or f"{what} Lifter: {name()}."
 
 
@@ -116,9 +117,7 @@ def lift(
         folder, info = visit.prepared[path]
         files: tuple[Path, ...] = ()
         begun = time.monotonic()
-        for message in sandbox.steps(
-            "lift", path=folder / "clip.mp4", out=folder, lifter=name(), options=options, clip_id=info["clip_id"]
-        ):
+        for message in sandbox.steps("lift", path=folder / "clip.mp4", out=folder, lifter=name(), options=options, clip_id=info["clip_id"]):
             if "done" in message:
                 files = tuple(folder / p["file"] for p in message["done"])
             else:

@@ -220,8 +220,14 @@ def facts(m: Measures) -> list[list[str]]:
     end = moved(left, forward)
     return [
         ["Path", f"{m.path('whole'):.1f} m"],
-        ["Ended", "where they started" if end == "on the spot" else f"{end} of the start".replace("forward", "ahead").replace("back", "behind")],
-        ["Facing at the end", {"ahead": "as at the start", "back": "the opposite way"}.get(turned(heading), turned(heading)) if known else "unknown"],
+        [
+            "Ended",
+            "where they started" if end == "on the spot" else f"{end} of the start".replace("forward", "ahead").replace("back", "behind"),
+        ],
+        [
+            "Facing at the end",
+            {"ahead": "as at the start", "back": "the opposite way"}.get(turned(heading), turned(heading)) if known else "unknown",
+        ],
         ["Turned in all", f"{m.turning('whole'):.0f}°" if known else "unknown"],
     ]
 

@@ -45,7 +45,9 @@ def steps(job: str, **given: Any) -> Iterator[Mapping[str, Any]]:
         env=environment,
         start_new_session=True,
     )
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
     lines: queue.Queue[str | None] = queue.Queue()
 
     def pump() -> None:
@@ -64,7 +66,9 @@ def steps(job: str, **given: Any) -> Iterator[Mapping[str, Any]]:
     threads = [threading.Thread(target=f, daemon=True) for f in (pump, listen)]
     try:
         with suppress(BrokenPipeError):
-            process.stdin.write(json.dumps({"job": job, "bound": bound, **{k: str(v) if isinstance(v, Path) else v for k, v in given.items()}}))
+            process.stdin.write(
+                json.dumps({"job": job, "bound": bound, **{k: str(v) if isinstance(v, Path) else v for k, v in given.items()}})
+            )
             process.stdin.close()
         for thread in threads:
             thread.start()
@@ -73,7 +77,9 @@ def steps(job: str, **given: Any) -> Iterator[Mapping[str, Any]]:
             try:
                 line = lines.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
-                raise Refused(f"It took longer than {bound.wall_s:g} seconds, which is all that one clip gets here; try a shorter one.") from None
+                raise Refused(
+                    f"It took longer than {bound.wall_s:g} seconds, which is all that one clip gets here; try a shorter one."
+                ) from None
             if line is None:
                 break
             if not line.startswith("{"):

@@ -123,7 +123,9 @@ def lifted(files: tuple[Path, ...], person: int, folder: Path, known: dict[str, 
     track, clip = store.read_track(files[person])
     assert clip is not None
     clip = replace(clip, **track.provenance.get("clip", {}))
-    who = f" · {track.referent}" if track.referent and len(files) > 1 else f" · person {person + 1} of {len(files)}" if len(files) > 1 else ""
+    who = (
+        f" · {track.referent}" if track.referent and len(files) > 1 else f" · person {person + 1} of {len(files)}" if len(files) > 1 else ""
+    )
     mode = track.provenance.get("camera_mode")
     origin = f"lifted by {track.lifter}" + (f" · {mode} camera" if mode else "") + who
     return make(title, origin, clip, track, folder / "clip.mp4", known, folder=folder, others=files, person=person)

@@ -84,7 +84,9 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         if name in NEEDS:
-            raise BuildError(f"{name} is not installed, so its version cannot be pinned; run: pip install 'humanmovevqa[demo,lift]'") from None
+            raise BuildError(
+                f"{name} is not installed, so its version cannot be pinned; run: pip install 'humanmovevqa[demo,lift]'"
+            ) from None
         return ""
 
 

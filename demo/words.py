@@ -64,16 +64,21 @@ def turn(reply: Reply, start_s: float, lifter: str, model: dict[str, Any] | None
     """One question and what was answered to it: the track's side and, where one was asked, the model's."""
     parts = [f'<p class="asked">{escape(reply.text)}</p>', '<div class="sides">']
     if model is not None:
-        verdict = {True: '<span class="badge agree">agrees</span>', False: '<span class="badge differ">differs</span>'}.get(model.get("agrees"), "")
+        verdict = {True: '<span class="badge agree">agrees</span>', False: '<span class="badge differ">differs</span>'}.get(
+            model.get("agrees"), ""
+        )
         said = escape(model["text"]) or '<span class="wait">thinking …</span>'
         parts.append(
-            f'<div class="side"><h3>{escape(model["label"])} {verdict}</h3><p class="said">{said}</p><p class="fine">{escape(model["detail"])}</p></div>'
+            f'<div class="side"><h3>{escape(model["label"])} {verdict}</h3><p class="said">{said}</p>'
+            f'<p class="fine">{escape(model["detail"])}</p></div>'
         )
     if reply.answer is None:
         head, said = "The track cannot tell", f"{reply.because[:1].upper()}{reply.because[1:]}."
         parts.append(f'<div class="side"><h3>{head}</h3><p class="said weak">{escape(said)}</p>{_read_as(reply)}</div>')
     else:
-        close = '<span class="badge close" title="perturbed copies of the track give other answers">close call</span>' if reply.close else ""
+        close = (
+            '<span class="badge close" title="perturbed copies of the track give other answers">close call</span>' if reply.close else ""
+        )
         parts.append(
             f'<div class="side"><h3>The track says {close}</h3><p class="said">{escape(reply.answer)}</p>{moments(reply.moments, start_s)}'
             f'<p class="fine">{escape(reply.because)} <span>Track: {escape(lifter)}.</span></p>{_read_as(reply)}</div>'
@@ -89,7 +94,7 @@ def _read_as(reply: Reply) -> str:
 def talk(turns: Sequence[str]) -> str:
     """The conversation, the newest turn first."""
     if not turns:
-        return '<p class="note plain">Ask in your own words. The track answers what it can decide, shows when it happened, and says so when it cannot tell.</p>'
+        return note("Ask in your own words. The track answers what it can decide, shows when it happened, and says so when it cannot tell.")
     return f'<div class="talk" role="log" aria-live="polite">{"".join(turns)}</div>'
 
 
@@ -115,7 +120,7 @@ def revealed(given: Answered, why: str, found: Sequence[Moment], start_s: float,
     if given.model:
         rows.append((given.model, given.model_choice, given.model_choice == question.answer))
     lines = "".join(
-        f'<li><span>{escape(who)}</span><b>{escape(question.options[choice]) if choice is not None else "no readable answer"}</b>'
+        f"<li><span>{escape(who)}</span><b>{escape(question.options[choice]) if choice is not None else 'no readable answer'}</b>"
         f'<span class="badge {"agree" if ok else "differ"}">{"right" if ok else "wrong"}</span></li>'
         for who, choice, ok in rows
     )
@@ -138,9 +143,8 @@ def standing(game: Quiz) -> str:
     if model:
         theirs = [(a.model_choice == a.question.answer, len(a.question.options)) for a in model]
         extra = f" · {model[-1].model}: {sum(r for r, _ in theirs)} of {len(theirs)}, {_points(quiz.normalised(theirs))} points"
-    return (
-        f'<p class="standing"><b>{escape(text)}</b> <span>{_points(points)} points, where 0 is guessing and 100 all right{escape(extra)}</span></p>'
-    )
+    scale = f"{_points(points)} points, where 0 is guessing and 100 all right{extra}"
+    return f'<p class="standing"><b>{escape(text)}</b> <span>{escape(scale)}</span></p>'
 
 
 def _points(value: float) -> str:
@@ -166,9 +170,10 @@ def small_map(path: Sequence[tuple[float, float]]) -> str:
     cx, cy = (max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2
     dots = [(32 + 64 * (x - cx) / side, 32 + 64 * (y - cy) / side) for x, y in zip(xs, ys, strict=True)]
     quarter = len(dots) // 4
+    parts = [dots[k * quarter : (k + 1) * quarter + 1 if k < 3 else None] for k in range(4)]
     lines = "".join(
-        f'<polyline style="stroke:var(--q{k + 1})" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in dots[k * quarter : (k + 1) * quarter + 1 if k < 3 else None])}"/>'
-        for k in range(4)
+        f'<polyline style="stroke:var(--q{k + 1})" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in part)}"/>'
+        for k, part in enumerate(parts)
     )
     x, y = dots[0]
     return f'<svg viewBox="0 0 64 64" aria-hidden="true">{lines}<circle cx="{x:.1f}" cy="{y:.1f}" r="3"/></svg>'
@@ -176,11 +181,13 @@ def small_map(path: Sequence[tuple[float, float]]) -> str:
 
 def suggestions() -> str:
     """The suggested questions as buttons."""
-    return '<div class="chips">' + "".join(f'<button type="button" data-name="{escape(q)}">{escape(q)}</button>' for q in SUGGESTED) + "</div>"
+    return (
+        '<div class="chips">' + "".join(f'<button type="button" data-name="{escape(q)}">{escape(q)}</button>' for q in SUGGESTED) + "</div>"
+    )
 
 
-FILES = """<p class="note plain">The track (npz) and its facts (json), the path frame by frame (csv), the questions that survive doubt as rows of the
-dataset (jsonl), and your quiz answers as an evaluation run (a zipped folder for <code>humanmovevqa score</code>).</p>"""
+FILES = """<p class="note plain">The track (npz) and its facts (json), the path frame by frame (csv), the questions that survive doubt as rows
+of the dataset (jsonl), and your quiz answers as an evaluation run (a zipped folder for <code>humanmovevqa score</code>).</p>"""
 API = """<p>From a program, with <code>pip install gradio_client</code>:</p>
 <pre><code>from gradio_client import Client, handle_file
 client = Client("http://127.0.0.1:7860")

@@ -54,7 +54,7 @@ def bind(bound: list[float]) -> None:
         (resource.RLIMIT_NOFILE, 256),
         (resource.RLIMIT_CORE, 0),
     ):
-        soft, hard = resource.getrlimit(what)
+        _soft, hard = resource.getrlimit(what)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (most, most))
 
@@ -75,7 +75,9 @@ def check(path: str, first_part: bool) -> dict[str, Any]:
         raise VideoError(f"it lasts {info.duration_s:.1f} s; expected {limits.SECONDS[0]:g} to {limits.SECONDS[1]:g}")
     if info.duration_s > limits.SECONDS[1] + 0.5 and not first_part:
         most = f"{limits.SECONDS[1]:g} s"
-        raise VideoError(f"the clip lasts {info.duration_s:.0f} s; at most {most} are lifted. Trim it, or tick “use the first {most}” in the options")
+        raise VideoError(
+            f"the clip lasts {info.duration_s:.0f} s; at most {most} are lifted. Trim it, or tick “use the first {most}” in the options"
+        )
     return {"seconds": info.duration_s, "width": info.width, "height": info.height, "fps": info.fps, "steady": info.constant_rate}
 
 
@@ -130,7 +132,9 @@ def lift(path: str, out: str, lifter: str, options: dict[str, str], clip_id: str
     out_of = sorted(tracks, key=lambda t: -float(t.valid.sum()))[: limits.PEOPLE]
     found = []
     for k, track in enumerate(out_of):
-        store.write_track(Path(out) / f"person-{k}.npz", replace(track, extra={k: v for k, v in track.extra.items() if k == "confidence"}), clip)
+        store.write_track(
+            Path(out) / f"person-{k}.npz", replace(track, extra={k: v for k, v in track.extra.items() if k == "confidence"}), clip
+        )
         found.append({"file": f"person-{k}.npz", "referent": track.referent, "verdict": track.provenance.get("verdict", "ok")})
     return found
 
@@ -212,7 +216,12 @@ def main() -> int:
 
 def _line(text: str, path: str, job: dict[str, Any]) -> str:
     """An error as the visitor may read it: one sentence, no place on this machine."""
-    for name in (path, str(Path(path).absolute()), str(job.get("clip_id", "\0")), str(Path(str(job.get("out", "/\0"))) / "given" / "track.npz")):
+    for name in (
+        path,
+        str(Path(path).absolute()),
+        str(job.get("clip_id", "\0")),
+        str(Path(str(job.get("out", "/\0"))) / "given" / "track.npz"),
+    ):
         text = text.replace(f"{name}: ", "").replace(name, "the file")
     text = " ".join(text.split())[:400]
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?", "!")) else ".")

@@ -16,7 +16,8 @@ from builder.asking.direct import DIRECT, relation
 from builder.asking.reading import LONGEST_TEXT, Reading, read
 from builder.asking.rules import fitting, movement, several
 from builder.families import Template
-from builder.quantities import CHANNEL_OF, QUARTERS, WINDOW_NAMES, WORDS, Measures
+from builder.motion import CHANNEL_OF
+from builder.quantities import QUARTERS, WINDOW_NAMES, WORDS, Measures
 from builder.recipe import Recipe
 from builder.robustness import Copies
 from builder.types import Question, Track
@@ -86,7 +87,9 @@ def reply(text: str, subject: Subject) -> Reply:
     if len(asked.unread) > MOST_UNREAD:
         return _cannot(asked, f"the words {_quoted(asked.unread)} mean nothing to a track; {SCOPE}")
     if not asked.window:
-        return _cannot(asked, "it answers about the whole video, a half or a quarter of it; name one of these, or a time inside one quarter")
+        return _cannot(
+            asked, "it answers about the whole video, a half or a quarter of it; name one of these, or a time inside one quarter"
+        )
     if asked.form == "did" and len(asked.flags & {"before", "after"}) == 1:
         return _related(asked, subject)
     if several(asked):
@@ -132,7 +135,9 @@ def _related(asked: Reading, subject: Subject) -> Reply:
     found = relation(subject.measures, names[0], word, names[1])
     if found is None:
         return _cannot(asked, "one of the two does not happen, or they start too close together to call")
-    return Reply(asked.text, found.question, found.answer, "Measured on the track.", tuple(Moment(*m) for m in found.moments), ignored=asked.unread)
+    return Reply(
+        asked.text, found.question, found.answer, "Measured on the track.", tuple(Moment(*m) for m in found.moments), ignored=asked.unread
+    )
 
 
 def _decide(asked: Reading, subject: Subject, family: ModuleType, template: Template, quantity: str) -> Reply:
@@ -160,7 +165,13 @@ def _spoken(template: Template, quantity: str, window: str) -> str:
         words: Any = {letter: WORDS[name] for letter, name in zip("abcd", quantity.split("|"), strict=False)}
     else:
         words = WORDS[quantity.partition("#")[0]]._asdict() if quantity.partition("#")[0] in WORDS else {}
-    filled = {"person": "the person", "window": WINDOW_NAMES[window], "at_end": f"at the end, {WINDOW_NAMES[window]}", "at_least": "", "nth": ""}
+    filled = {
+        "person": "the person",
+        "window": WINDOW_NAMES[window],
+        "at_end": f"at the end, {WINDOW_NAMES[window]}",
+        "at_least": "",
+        "nth": "",
+    }
     return " ".join(template.text.format_map(_Blank(filled | words)).split())
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from builder.quantities import CONCEPTS, FLOOR, WINDOW_NAMES, WORDS, Measures
 
-
 SPANNING = ("walk", "run", "still", "away", "towards", "up", "down", "turn_around")  # what only says again, or frames, another movement
 
 
@@ -95,12 +94,16 @@ def lean(m: Measures, names: str, window: str) -> Found | None:
     """The furthest lean to a side."""
     if not m.defined(names, window):
         return None
-    return Found(f"How far does the person {_doing(names)} {WINDOW_NAMES[window]}?", f"{m.excursion(names, window):.0f} degrees from upright", ())
+    return Found(
+        f"How far does the person {_doing(names)} {WINDOW_NAMES[window]}?", f"{m.excursion(names, window):.0f} degrees from upright", ()
+    )
 
 
 def path(m: Measures, names: str, window: str) -> Found | None:
     """Metres over the floor."""
-    return Found(f"How many metres does the person cover over the floor {WINDOW_NAMES[window]}?", f"{m.path(window):.1f} m", _span(m, window))
+    return Found(
+        f"How many metres does the person cover over the floor {WINDOW_NAMES[window]}?", f"{m.path(window):.1f} m", _span(m, window)
+    )
 
 
 def furthest(m: Measures, names: str, window: str) -> Found | None:
@@ -137,7 +140,11 @@ def facing(m: Measures, names: str, window: str) -> Found | None:
     if heading is None:
         return None
     at, angle = m.bounds(window)[1] / m.hz, (heading + 180.0) % 360.0 - 180.0
-    words = "The same way as at the start" if abs(angle) < 20 else f"{abs(angle):.0f} degrees to the {'left' if angle > 0 else 'right'} of the first facing"
+    words = (
+        "The same way as at the start"
+        if abs(angle) < 20
+        else f"{abs(angle):.0f} degrees to the {'left' if angle > 0 else 'right'} of the first facing"
+    )
     return Found(f"Which way does the person face at the end, {WINDOW_NAMES[window]}?", words, ((at, at, "the end"),))
 
 
@@ -154,7 +161,9 @@ def _extreme(which: int) -> Callable[[Measures, str, str], Found | None]:
     def found(m: Measures, names: str, window: str) -> Found | None:
         a, b = (k / m.hz for k in m.bounds(window))
         kept = [e for e in m.motion.events if e.direction in WORDS and e.direction not in SPANNING]
-        starts = sorted((e.start_frame / m.hz, e.end_frame / m.hz, WORDS[e.direction].doing) for e in kept if a <= e.start_frame / m.hz <= b)
+        starts = sorted(
+            (e.start_frame / m.hz, e.end_frame / m.hz, WORDS[e.direction].doing) for e in kept if a <= e.start_frame / m.hz <= b
+        )
         if not starts or (len(starts) > 1 and abs(starts[which][0] - starts[1 if which == 0 else -2][0]) < m.recipe.questions.onset_gap_s):
             return None
         word = "first" if which == 0 else "last"

@@ -40,7 +40,11 @@ MARKS: tuple[tuple[str, str], ...] = (
 )
 FORMS: tuple[tuple[str, str], ...] = (
     (r"how (?:many (?:met(?:re|er)s|degrees|m|deg)|far|much|big)", "amount"),
-    (r"(?:what|which)(?: is| was|s)?(?: the)?(?= (?:total |overall |greatest |furthest |farthest |maximum |largest |longest )?(?:distance|angle)\b)", "amount"),
+    (
+        r"(?:what|which)(?: is| was|s)?(?: the)?"
+        r"(?= (?:total |overall |greatest |furthest |farthest |maximum |largest |longest )?(?:distance|angle)\b)",
+        "amount",
+    ),
     (r"how many (?:separate )?times|how often|how many|(?:what is |give )?the number of(?: times)?|count(?: the)?", "count"),
     (r"how long(?: is| was)? the (?:path|route|way)", "amount"),
     (r"how long", "duration"),
@@ -69,15 +73,20 @@ SUBJECTS: tuple[tuple[str, str], ...] = (
     (r"turn\w*|rotat\w*|spin(?:s|ning)?|spun|pivot\w*|swivel\w*|twist\w*|veer\w*", "turn"),
     (r"fac(?:e|es|ed|ing)|look(?:s|ed|ing)?|orient(?:ed|ation)|heading", "face"),
     (
-        r"return\w*|(?:come|comes|came|go|goes|went|get|gets|got|walk|walks|walked|make|makes|made it|find|be|is|are|was) (?:all the way |straight |right )?back to"
+        r"return\w*|(?:come|comes|came|go|goes|went|get|gets|got|walk|walks|walked|make|makes|made it|find|be|is|are|was) "
+        r"(?:all the way |straight |right )?back to"
         r"|(?:come|comes|came|get|gets|got) (?:all the way )?(?:back|home)|back (?:at|to)(?= the start|$)",
         "return",
     ),
     (r"loop\w*|circle\w*|(?:the )?shape|outline|(?:look|looks) like from above", "shape"),
-    (r"closest|nearest|far(?:ther)? (?:away )?from|distance (?:to|from)|(?<=furthest )(?:away )?from|(?<=farthest )(?:away )?from", "distance"),
+    (
+        r"closest|nearest|far(?:ther)? (?:away )?from|distance (?:to|from)|(?<=furthest )(?:away )?from|(?<=farthest )(?:away )?from",
+        "distance",
+    ),
     (
         r"side[- ]?step\w*|mov\w*|walk\w*|go(?:es|ing|ne)?|went|travel\w*|head(?:s|ed)|step(?:s|ped|ping)?|stroll\w*|shuffl\w*"
-        r"|cover(?:s|ed|ing)?|displace\w*|shift\w*|pac(?:es|ed|ing)|march\w*|back(?:s|ed|ing)(?= (?:up|away))|path|distance|ground|route|gets?|got|getting",
+        r"|cover(?:s|ed|ing)?|displace\w*|shift\w*|pac(?:es|ed|ing)|march\w*|back(?:s|ed|ing)(?= (?:up|away))"
+        r"|path|distance|ground|route|gets?|got|getting",
         "move",
     ),
     (r"do(?:es|ing|ne)?|did|happen(?:s|ed|ing)?|activity|action", "do"),
@@ -99,7 +108,8 @@ DEGREES: tuple[tuple[str, str], ...] = (
     (r"faster|fastest|quickest|quicker|top speed|maximum speed|speed", "fast"),
     (r"for (?:the )?longest(?: time)?|most of the time|the most time", "most"),
     (
-        r"(?:the )?(?:biggest|largest|longest|furthest|farthest|greatest|deepest|sharpest|maximum|most)(?: single)?|(?:longer|further|bigger|larger|more)(?= than)"
+        r"(?:the )?(?:biggest|largest|longest|furthest|farthest|greatest|deepest|sharpest|maximum|most)(?: single)?"
+        r"|(?:longer|further|bigger|larger|more)(?= than)"
         r"|prevails?|dominant|mainly|mostly|predominant\w*|overall",
         "most",
     ),
@@ -124,15 +134,18 @@ FILLER = frozenset(
     order these those which what movement movements motion straightaway away out it's""".split()
 )
 NUMBERS = {"one": 1, "two": 2, "three": 3, "a": 1}
-TIME = re.compile(r"(?:(?:from|between) )?(\d+(?:\.\d+)?) ?(?:s|sec|secs|seconds?)?(?: ?(?:to|and|-|–) ?(\d+(?:\.\d+)?))? ?(?:s|sec|secs|seconds?)\b")
+TIME = re.compile(
+    r"(?:(?:from|between) )?(\d+(?:\.\d+)?) ?(?:s|sec|secs|seconds?)?(?: ?(?:to|and|-|–) ?(\d+(?:\.\d+)?))? ?(?:s|sec|secs|seconds?)\b"
+)
 METRES = re.compile(r"(?:more than |over |beyond |at least |further than |farther than )?(\d+|one|two|three|a) ?(?:m|met(?:re|er)s?)\b")
 OUTSIDE = {
-    "what the person looks like or wears": r"colou?rs?|wear\w*|clothes|clothing|shirt|jacket|trousers|pants|dress\w*|shoes?|hair|hat|glasses|old|age|young|"
-    r"gender|tall|fat|pretty|name|face expression|smil\w*",
+    "what the person looks like or wears": r"colou?rs?|wear\w*|clothes|clothing|shirt|jacket|trousers|pants|dress\w*|shoes?|hair|hat|glasses|"
+    r"old|age|young|gender|tall|fat|pretty|name|face expression|smil\w*",
     "why, or what is felt or said": r"why|feel\w*|happy|sad|angry|think\w*|mood|emotion\w*|sa(?:y|ys|id)|talk\w*|sing\w*|intend\w*|purpose",
-    "things and places in the picture": r"room|street|door|chair|table|ball|dog|cat|car|tree|wall|floor colou?r|background|weather|object\w*|phone|box|bag|"
-    r"indoors?|outdoors?|building|kitchen|holding|carry\w*|camera",
-    "hands, arms, legs and head": r"hands?|arms?|legs?|feet|foot|head|fingers?|wav(?:e|es|ed|ing)|kick\w*|point(?:s|ed|ing) at|clap\w*|nod\w*|throw\w*|punch\w*",
+    "things and places in the picture": r"room|street|door|chair|table|ball|dog|cat|car|tree|wall|floor colou?r|background|weather|object\w*|"
+    r"phone|box|bag|indoors?|outdoors?|building|kitchen|holding|carry\w*|camera",
+    "hands, arms, legs and head": r"hands?|arms?|legs?|feet|foot|head|fingers?|"
+    r"wav(?:e|es|ed|ing)|kick\w*|point(?:s|ed|ing) at|clap\w*|nod\w*|throw\w*|punch\w*",
     "other people": r"other (?:person|people|man|woman)|friend|everyone|people|crowd|somebody else",
 }
 

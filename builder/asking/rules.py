@@ -81,7 +81,8 @@ RULES = _rules(
     ("count", "move", "+sided", "count_moves:{side}"),
     ("count", "turn", "", "=count:{any}"),
     ("count", "lean", "", "=count:{any}"),
-    *((("count", act, "", f"count_actions:{act} =count:{act}")) for act in ACTS),
+    *((("count", act, "", f"count_actions:{act} =count:{act}")) for act in ACTS if act != "run"),
+    ("count", "run", "", "=count:run"),
     ("count", "move", "", "count_actions:walk"),
     # how far, how much, how long, how fast
     ("amount", "turn", "+sided +most", "degrees_biggest_turn:{side}"),
@@ -125,7 +126,12 @@ RULES = _rules(
     *((("which", act, "+before", f"=before:{act}")) for act in ACTIONS),
     ("which", "move", "+before +sided", "before_any:{side}#1 =before:{side}"),
     ("which", "turn", "+most", "bigger_single_turn:turn_left|turn_right turns_more_in_total:turn_left|turn_right"),
-    ("which", "turn", "", "side_in_quarter:turn_left|turn_right turns_more_in_total:turn_left|turn_right side_of_turning:turn_left|turn_right"),
+    (
+        "which",
+        "turn",
+        "",
+        "side_in_quarter:turn_left|turn_right turns_more_in_total:turn_left|turn_right side_of_turning:turn_left|turn_right",
+    ),
     ("which", "turn_around", "", "bigger_single_turn:turn_left|turn_right"),
     ("which", "lean", "", "deepest_lean:lean"),
     ("which", "distance", "", "furthest_side:furthest"),

@@ -26,7 +26,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=7860, metavar="N", help="port to serve on (default: 7860; 0: any free one)")
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to serve on (default: this machine alone)")
     parser.add_argument(
-        "--model", action="append", default=[], metavar="NAME=CHECKPOINT", help="a model that may be asked, options behind commas; repeatable"
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=CHECKPOINT",
+        help="a model that may be asked, options behind commas; repeatable",
     )
     parser.add_argument("--lifter", default="", metavar="NAME", help="video to track (default: monocular)")
     parser.add_argument("--stage", metavar="DIR", help="write the demo as a Hugging Face Space into DIR instead of opening it")

@@ -2,7 +2,8 @@
 
 --dry-run shows what would change and sends nothing.  With --split the named splits are added or replaced and all other data keep
 their bytes.  Videos are sent only with --with-videos, and only of sources whose terms allow it.  --space and --model push a
-ready folder as such a repo, by the same rules; --space without a folder pushes the demo.  The token is that of `hf auth login`, or HF_TOKEN.
+ready folder as such a repo, by the same rules; --space without a folder pushes the demo.
+The token is that of `hf auth login`, or HF_TOKEN.
 """
 
 from __future__ import annotations
