@@ -169,7 +169,7 @@ function drawFigure() {
   const ahead = [Math.sin(orbit.yaw) * cosP, -sinP, Math.cos(orbit.yaw) * cosP];
   const right = [-Math.cos(orbit.yaw), 0, Math.sin(orbit.yaw)];
   const up = [Math.sin(orbit.yaw) * sinP, cosP, Math.cos(orbit.yaw) * sinP];
-  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2], far = reach * 2.7, zoom = (Math.min(w * 1.25, h * 1.3) * 0.5 * far) / reach;
+  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2], far = reach * 2.7, zoom = (Math.min(w * 1.08, h * 1.25) * 0.5 * far) / reach;
   const project = (v) => {
     const r = [v[0] - mid[0], v[1] - mid[1], v[2] - mid[2]], z = dot(r, ahead) + far;
     return z < 0.2 ? null : [w / 2 + (dot(r, right) * zoom) / z, h / 2 + 4 - (dot(r, up) * zoom) / z, z];

@@ -186,8 +186,8 @@ def suggestions() -> str:
     )
 
 
-FILES = """<p class="note plain">The track (npz) and its facts (json), the path frame by frame (csv), the questions that survive doubt as rows
-of the dataset (jsonl), and your quiz answers as an evaluation run (a zipped folder for <code>humanmovevqa score</code>).</p>"""
+FILES = """<p class="note plain">The track (npz) and its facts (json), the path frame by frame (csv), the questions that survive doubt as
+rows of the dataset (jsonl), and your quiz answers as an evaluation run (a zipped folder for <code>humanmovevqa score</code>).</p>"""
 API = """<p>From a program, with <code>pip install gradio_client</code>:</p>
 <pre><code>from gradio_client import Client, handle_file
 client = Client("http://127.0.0.1:7860")
