@@ -212,7 +212,7 @@ def build(root: Path) -> gr.Blocks:
                     camera = gr.Radio(
                         [("find out", "auto"), ("stands still", "static"), ("moves", "moving")], value="auto", label="The camera"
                     )
-                    height = gr.Number(None, label="Height of the person in metres, if known", minimum=0.5, maximum=2.5, step=0.01)
+                    height = gr.Textbox(label="Height of the person in metres, if known", placeholder="1.75", max_length=6)
                     begin = gr.Checkbox(False, label="Of a longer clip use the first 30 s")
                     track = gr.File(
                         label="Track (.npz) instead of lifting", file_types=list(limits.TRACK_SUFFIXES), height=100, elem_id="track"
@@ -308,7 +308,7 @@ def build(root: Path) -> gr.Blocks:
         def settled(visit: Visit, **more: Any) -> dict[Any, Any]:
             return {state: visit, lift: gr.update(interactive=True), stop: gr.update(visible=False), **more}
 
-        def lifting(visit: Visit | None, path: str | None, mode: str, tall: float | None, first_part: bool) -> Iterator[dict[Any, Any]]:
+        def lifting(visit: Visit | None, path: str | None, mode: str, tall: str, first_part: bool) -> Iterator[dict[Any, Any]]:
             """From an uploaded clip to its scene, saying along the way what is done."""
             visit = visit_of(visit)
             yield {state: visit, lift: gr.update(interactive=False), stop: gr.update(visible=True), status: words.working("Waiting", None)}
@@ -470,7 +470,7 @@ def _api(root: Path, line: Line) -> None:
         """
         visit = Visit(scene.example(scene.FIRST))
         try:
-            found = next(s for s in lifters.lift(visit, video, "auto", None, False, root, line) if isinstance(s, Scene))
+            found = next(s for s in lifters.lift(visit, video, "auto", "", False, root, line) if isinstance(s, Scene))
             return json.loads(downloads.facts(found)), str(downloads.write(found, work.room(root))[0])
         except Refused as error:
             raise gr.Error(str(error)) from None

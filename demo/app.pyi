@@ -56,8 +56,11 @@ class Viewer(gr.HTML):
             return None
         video = None if value.video is None else FileData(path=str(value.video), mime_type="video/mp4")
         return ViewerData(payload=value.shown, video=video)
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
@@ -71,8 +74,11 @@ class Picker(gr.HTML):
           if (b) trigger('pick', { name: b.dataset.name });
         });"""
         super().__init__(value, js_on_load=js, apply_default_css=False, **more)
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component

@@ -86,7 +86,7 @@ def check(path: str, first_part: bool) -> dict[str, Any]:
 
 
 def lift(
-    visit: Visit, path: str | None, camera: str, height_m: float | None, first_part: bool, root: Path, line: Line
+    visit: Visit, path: str | None, camera: str, height_m: str, first_part: bool, root: Path, line: Line
 ) -> Iterator[tuple[str, float | None, float | None] | Scene]:
     """(stage, share, seconds) along the way, then the scene.  Raises Refused."""
     why = why_not()
@@ -94,8 +94,8 @@ def lift(
         raise Refused(why or "Choose a clip first.")
     own = name() == lifting.DEFAULT  # others have other options
     options = {"camera": camera} if own and camera in ("static", "moving") else {}
-    if own and height_m:
-        options["subject_height_m"] = f"{float(height_m):g}"
+    if own and height_m.strip():
+        options["subject_height_m"] = height_m.strip().replace(",", ".")
     with line.ticket() as before:
         while ahead := before():
             yield f"Waiting: {ahead} clip{'s are' if ahead > 1 else ' is'} before yours", None, None

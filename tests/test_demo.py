@@ -436,7 +436,7 @@ def test_without_weights_the_button_says_why(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert "weights are not here" in lifters.state()
     with pytest.raises(Refused, match="The examples work"):
-        next(iter(lifters.lift(Standing(), "x.mp4", "auto", None, False, tmp_path, None)))  # type: ignore[arg-type]
+        next(iter(lifters.lift(Standing(), "x.mp4", "auto", "", False, tmp_path, None)))  # type: ignore[arg-type]
 
 
 # ---- what is left behind

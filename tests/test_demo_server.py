@@ -20,7 +20,9 @@ from builder.performer import Turn, Wait, Walk, perform
 from demo import limits, scene, work
 from tests.demo_server import ROOT, served
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.fixture(scope="module")
@@ -137,12 +139,12 @@ def test_files_of_this_machine_and_addresses_are_not_read(address: str, listener
 def test_a_private_event_is_not_callable_by_name(address: str):
     caller = client(address)
     for name in ("/pick", "/lifting", "/asking", "/made"):
-        with pytest.raises(Exception, match=r"Cannot find|not|No"):  # noqa: B017
+        with pytest.raises(Exception, match=r"Cannot find|not|No"):
             caller.predict(api_name=name)
 
 
 def test_too_large_an_upload_is_cut_off(address: str, tmp_path: Path):
-    body = b"--x\r\nContent-Disposition: form-data; name=\"files\"; filename=\"../../../evil.mp4\"\r\n\r\n"
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="../../../evil.mp4"\r\n\r\n'
     for size, expected in ((1000, 200), (limits.FILE_BYTES + 5000, 413)):
         data = body + bytes(size) + b"\r\n--x--\r\n"
         request = urllib.request.Request(
