@@ -108,7 +108,7 @@ def _on_gpu(function: Any) -> Any:
     """The function as a ZeroGPU Space must see it; itself anywhere else."""
     if not os.environ.get("SPACES_ZERO_GPU"):
         return function
-    import spaces
+    import spaces  # type: ignore[import-not-found]
 
     return spaces.GPU(duration=GPU_S)(function)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import FileData, GradioModel
 
 from builder import selection
 from builder.asking import LONGEST_TEXT, Reply, moments_of, reply
@@ -33,49 +32,36 @@ DARK_TEXT = {"q1": "#ffffff", "q2": "#10202c", "q3": "#1d1400", "minus": "#fffff
 LIGHT_TEXT = {"q1": "#06121c", "q2": "#06121c", "q3": "#1d1400", "minus": "#1b0a1e"}
 
 
-class ViewerData(GradioModel):
-    """What the viewer is given: the payload's JSON and the clip."""
-
-    payload: str
-    video: FileData | None = None
+# Functions and no subclasses of gradio's: it would write a stub file beside the source of each.
 
 
-class Viewer(gr.HTML):
-    """Clip, map and figure on one playhead."""
-
-    data_model = ViewerData
-
-    def __init__(self, value: Scene | None = None, **more: Any) -> None:
-        html, css, js = ((HERE / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-        super().__init__(value, html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **more)
-
-    def preprocess(self, payload: Any) -> None:
-        """The page never sends the viewer's value back."""
-
-    def postprocess(self, value: Scene | None) -> ViewerData | None:
-        """A scene as the page receives it."""
-        if value is None:
-            return None
-        video = None if value.video is None else FileData(path=str(value.video), mime_type="video/mp4")
-        return ViewerData(payload=value.shown, video=video)
+def viewer_of(shown: Scene, **more: Any) -> Any:
+    """The component of clip, map and figure."""
+    html, css, js = ((HERE / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    return gr.HTML(viewed(shown), html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **more)
 
 
-class Picker(gr.HTML):
+def viewed(shown: Scene) -> dict[str, Any]:
+    """A scene as the viewer receives it: the payload, and the clip as a file that gradio serves."""
+    video = None if shown.video is None else {"path": str(shown.video), "mime_type": "video/mp4", "meta": {"_type": "gradio.FileData"}}
+    return {"payload": shown.shown, "video": video}
+
+
+def picker(value: str, **more: Any) -> Any:
     """Buttons written by `words`; a click on one with data-name is the event "pick"."""
-
-    def __init__(self, value: str = "", **more: Any) -> None:
-        js = """element.addEventListener('click', (e) => {
-          const b = e.target.closest('[data-name]');
-          if (b) trigger('pick', { name: b.dataset.name });
-        });"""
-        super().__init__(value, js_on_load=js, apply_default_css=False, **more)
+    js = """element.addEventListener('click', (e) => {
+      const b = e.target.closest('[data-name]');
+      if (b) trigger('pick', { name: b.dataset.name });
+    });"""
+    return gr.HTML(value, js_on_load=js, apply_default_css=False, **more)
 
 
 class Line:
     """Whose clip is lifted now, and who waits, in the order in which they came."""
 
     def __init__(self, longest: int = limits.WAITING) -> None:
-        self._lock, self._standing, self._numbers, self.longest = threading.Lock(), [], itertools.count(), longest
+        self._lock, self._numbers, self.longest = threading.Lock(), itertools.count(), longest
+        self._standing: list[int] = []
 
     @contextmanager
     def ticket(self) -> Iterator[Any]:
@@ -200,7 +186,7 @@ def build(root: Path) -> gr.Blocks:
         with gr.Row(elem_id="main", equal_height=False):
             with gr.Column(scale=1, min_width=270, elem_id="side"):
                 said('<h2 class="side-title">Examples</h2>')
-                examples = Picker(cards(scene.FIRST), elem_id="examples")
+                examples = picker(cards(scene.FIRST), elem_id="examples")
                 said('<h2 class="side-title">Your clip</h2>')
                 clip = gr.File(label="Video", show_label=False, file_types=list(limits.VIDEO_SUFFIXES), height=120, elem_id="clip")
                 note = said(words.note(ready), elem_id="note")
@@ -219,7 +205,7 @@ def build(root: Path) -> gr.Blocks:
                     )
                 clear = gr.Button("Delete my clip", size="sm", visible=False, elem_id="clear")
             with gr.Column(scale=4, min_width=320, elem_id="stage"):
-                viewer = Viewer(first, elem_id="viewer")
+                viewer = viewer_of(first, elem_id="viewer")
                 with gr.Tabs(elem_id="tabs"):
                     with gr.Tab("Ask", id="ask"):
                         with gr.Row(elem_id="ask-row"):
@@ -232,7 +218,7 @@ def build(root: Path) -> gr.Blocks:
                                 submit_btn="Ask",
                             )
                             model = gr.Dropdown(sources, value=answerers.TRACK, label="Beside the track, ask", scale=2, elem_id="model")
-                        suggested = Picker(words.suggestions(), elem_id="suggested")
+                        suggested = picker(words.suggestions(), elem_id="suggested")
                         talk = said(words.talk([]), elem_id="talk")
                     with gr.Tab("Quiz me", id="quiz"):
                         quiz_head = said(
@@ -260,7 +246,7 @@ def build(root: Path) -> gr.Blocks:
             people = [(scene_name(visit, k), k) for k in range(len(new.others))]
             return {
                 state: visit,
-                viewer: new,
+                viewer: viewed(new),
                 examples: cards(name),
                 talk: words.talk([]),
                 quiz_head: words.note(
@@ -308,12 +294,12 @@ def build(root: Path) -> gr.Blocks:
         def settled(visit: Visit, **more: Any) -> dict[Any, Any]:
             return {state: visit, lift: gr.update(interactive=True), stop: gr.update(visible=False), **more}
 
-        def lifting(visit: Visit | None, path: str | None, mode: str, tall: str, first_part: bool) -> Iterator[dict[Any, Any]]:
+        def lifting(visit: Visit | None, path: str | None, mode: str, tall: str | None, first_part: bool) -> Iterator[dict[Any, Any]]:
             """From an uploaded clip to its scene, saying along the way what is done."""
             visit = visit_of(visit)
             yield {state: visit, lift: gr.update(interactive=False), stop: gr.update(visible=True), status: words.working("Waiting", None)}
             try:
-                for step in lifters.lift(visit, path, mode, tall, first_part, root, line):
+                for step in lifters.lift(visit, path, mode, tall or "", first_part, root, line):
                     if isinstance(step, Scene):
                         yield {**show(visit, step), **settled(visit), status: ""}
                     else:

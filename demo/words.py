@@ -64,9 +64,10 @@ def turn(reply: Reply, start_s: float, lifter: str, model: dict[str, Any] | None
     """One question and what was answered to it: the track's side and, where one was asked, the model's."""
     parts = [f'<p class="asked">{escape(reply.text)}</p>', '<div class="sides">']
     if model is not None:
-        verdict = {True: '<span class="badge agree">agrees</span>', False: '<span class="badge differ">differs</span>'}.get(
-            model.get("agrees"), ""
-        )
+        verdict = ""
+        if model["agrees"] is not None:
+            word, kind = ("agrees", "agree") if model["agrees"] else ("differs", "differ")
+            verdict = f'<span class="badge {kind}">{word}</span>'
         said = escape(model["text"]) or '<span class="wait">thinking …</span>'
         parts.append(
             f'<div class="side"><h3>{escape(model["label"])} {verdict}</h3><p class="said">{said}</p>'
@@ -116,7 +117,7 @@ def revealed(given: Answered, why: str, found: Sequence[Moment], start_s: float,
     """What was chosen, what the model chose, what the track says, and when."""
     question = given.question
     right = given.choice == question.answer
-    rows = [("You", given.choice, right)]
+    rows: list[tuple[str, int | None, bool]] = [("You", given.choice, right)]
     if given.model:
         rows.append((given.model, given.model_choice, given.model_choice == question.answer))
     lines = "".join(

@@ -67,9 +67,10 @@ def state(page: Any) -> dict[str, Any]:
     """Frame and time of the playhead, the video's own time, and where map and figure have the person."""
     return page.evaluate(  # type: ignore[no-any-return]
         """() => { const r = document.querySelector('.hmv'), v = r.querySelector('video');
-        return { frame: +r.dataset.frame, time: +r.dataset.time, video: v.currentTime, seeking: v.seeking, ready: v.readyState,
+        return { frame: +r.dataset.frame, time: +r.dataset.time, video: v.currentTime,
           map: r.querySelector('.hmv-map canvas').dataset.at.split(',').map(Number),
-          body: r.querySelector('.hmv-body canvas').dataset.at.split(',').map(Number), title: r.querySelector('.hmv-title').textContent }; }"""
+          body: r.querySelector('.hmv-body canvas').dataset.at.split(',').map(Number),
+          title: r.querySelector('.hmv-title').textContent }; }"""
     )
 
 
