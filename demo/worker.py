@@ -129,9 +129,8 @@ def lift(path: str, out: str, lifter: str, options: dict[str, str], clip_id: str
         tracks = run(clip)
     finally:
         done.set()
-    out_of = sorted(tracks, key=lambda t: -float(t.valid.sum()))[: limits.PEOPLE]
     found = []
-    for k, track in enumerate(out_of):
+    for k, track in enumerate(tracks[: limits.PEOPLE]):  # in the lifter's order, the most prominent first
         store.write_track(
             Path(out) / f"person-{k}.npz", replace(track, extra={k: v for k, v in track.extra.items() if k == "confidence"}), clip
         )
