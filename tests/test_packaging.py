@@ -20,6 +20,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from builder import exports
 from builder.store import write_track
 from builder.types import SourceError
 
@@ -132,7 +133,8 @@ def test_readme_commands_exist():
     listed = help_text()
     for verb, options in commands.items():
         assert re.search(rf"\b{verb}\b", listed), f"README shows {verb!r}, which --help does not list"
-        assert sorted(o for o in options if o not in help_text(verb)) == [], f"README shows options that {verb!r} does not have"
+        said = help_text(verb) + "".join(help_text(verb, name) for name in exports.names() if verb == "export")
+        assert sorted(o for o in options if o not in said) == [], f"README shows options that {verb!r} does not have"
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +164,13 @@ def test_contributed_source_and_lifter_work(examples: dict[str, dict[str, Any]],
 
 
 def test_contributed_model_answers(examples: dict[str, dict[str, Any]]):
-    assert examples["builder/models/first_option.py"]["load"]()([], "Which?") == "A"
+    from builder import rows
+    from builder.evaluate import Ask, prompt
+    from builder.watching import Watch
+
+    asked = [prompt(Ask(item, 0)) for item in rows.read(str(rows.SAMPLE)).items[:3]]
+    replies = list(examples["builder/models/first_option.py"]["load"]()(Watch("clip"), asked))
+    assert [(r.key, r.text) for r in replies] == [(p.key, "A") for p in asked]
 
 
 def test_no_conflicting_front_matter():

@@ -75,6 +75,13 @@ def checked_id(repo_id: str | None) -> str:
     return given
 
 
+def no_bars() -> None:
+    """Let `huggingface_hub` draw no progress bars in this process."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+
+
 class Repo:
     """A repo of one kind ("dataset", "space", "model"); no request is made before a method is called."""
 
@@ -199,7 +206,8 @@ class Repo:
             return HubError(f"{self}: cannot {what}: not found ({said}); check the name")
         if status == 429 or status >= 500:
             return Cut(f"HTTP {status}: {said}")
-        return HubError(f"{self}: cannot {what}: the Hub answered {status}: {said}")
+        hint = "; --no-eval leaves that file out" if "eval" in said.lower() else ""
+        return HubError(f"{self}: cannot {what}: the Hub answered {status}: {said}{hint}")
 
 
 def _line(error: BaseException) -> str:

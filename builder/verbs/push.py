@@ -60,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
             print(text, file=sys.stderr)
 
     if args.quiet or not sys.stderr.isatty():
-        from huggingface_hub.utils import disable_progress_bars
-
-        disable_progress_bars()
+        hub.no_bars()
     options = hub.Options(args.private, args.pr, args.dry_run, args.tag, args.discard_edits, args.message)
     kind = next((name for name in ("space", "model") if getattr(args, name)), "dataset")
     if kind != "dataset":
@@ -81,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
             raise BuildError(f"--{kind}: expected the folder to push, as --{kind} DIR or --from DIR")
         hub.publish_folder(folder, args.repo, kind, options, say)
         return 0
+    if args.videos and not args.with_videos:
+        raise BuildError("--videos DIR says where clips to be sent lie, and belongs to --with-videos; without it none are sent")
     choice = Choice(
         splits=tuple(args.split),
         with_videos=args.with_videos,
