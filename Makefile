@@ -7,7 +7,7 @@ MARK ?= not slow and not gpu and not hub and not browser
 N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench evidence sample clean
+.PHONY: help build test lint demo bench evidence sample clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: $(VENV)/project.stamp ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+demo: $(VENV)/project.stamp ## open the demo on http://127.0.0.1:7860
+	$(BIN)/humanmovevqa demo
 
 bench: $(VENV)/project.stamp ## time a build of N=1000 synthetic clips
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \

@@ -24,6 +24,7 @@ VERBS = (
     "score",
     "compare",
     "export",
+    "demo",
 )  # as --help shows them
 
 

@@ -2,7 +2,8 @@
 
 --dry-run shows what would change and sends nothing.  With --split the named splits are added or replaced and all other data keep
 their bytes.  Videos are sent only with --with-videos, and only of sources whose terms allow it.  --space and --model push a
-ready folder as such a repo, by the same rules.  The token is that of `hf auth login`, or HF_TOKEN.
+ready folder as such a repo, by the same rules; --space without a folder pushes the demo.
+The token is that of `hf auth login`, or HF_TOKEN.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from builder.types import BuildError, DataError
+from builder.verbs.demo import staged
 
 HELP = "publish a dataset, a Space or a model on the Hub"
 EXAMPLE = "humanmovevqa push your-name/humanmovevqa --with-videos --dry-run"
@@ -68,6 +71,10 @@ def run(args: argparse.Namespace) -> int:
         if given is not True and args.folder:
             raise BuildError(f"--{kind} {given} and --from {args.folder}: expected one folder; give one of them")
         folder = args.folder if given is True else given
+        if folder is None and kind == "space":  # ours, made anew
+            with tempfile.TemporaryDirectory() as made:
+                hub.publish_folder(staged(Path(made) / "space"), args.repo, kind, options, say)
+            return 0
         if folder is None:
             raise BuildError(f"--{kind}: expected the folder to push, as --{kind} DIR or --from DIR")
         hub.publish_folder(folder, args.repo, kind, options, say)
