@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from fixture_walk import Array, Walk, walk
 from test_lifters import people
+from tiny_qwen3_vl import torchvision_works
 
 from builder import captioner, clothing, portraits, store
 from builder.cli import main
@@ -243,24 +243,6 @@ def test_the_truth_of_a_filmed_window_is_asked_for_by_its_own_frames(monkeypatch
 
 
 # Real classes of transformers with random weights: nothing they say is clothing, so place stands
-
-
-def torchvision_works() -> None:
-    """Let a torchvision import whose compiled operators do not match torch; only its Python part is used here."""
-    import torch
-
-    try:
-        import torchvision
-    except RuntimeError:
-        for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torchvision_works.library = library  # type: ignore[attr-defined]  # it lives as long as this object
-        import torchvision  # noqa: F401
-    except ImportError:
-        pass
 
 
 WORDS = "question : what clothes is the person wearing , and in which colours ? answer a red jacket blue shirt black trousers".split()
