@@ -38,7 +38,7 @@ if os.path.dirname(os.path.realpath(builder.__file__ or "")) != os.path.join(_HE
 from builder import __version__, export  # noqa: E402
 from builder.types import DataError  # noqa: E402
 
-__all__ = ["HumanMoveVQA", "HumanMoveVQAConfig", "load", "main", "register", "resolve", "unregister"]
+__all__ = ["HumanMoveVQA", "HumanMoveVQAConfig", "attach_videos", "load", "main", "register", "resolve", "unregister"]
 
 NAME = "humanmovevqa"
 SAMPLE = os.path.join(_HERE, "builder", "sample")
@@ -73,6 +73,18 @@ def load(
     register()
     folder = None if data_dir is None else os.fspath(data_dir)
     return datasets.load_dataset(NAME, name, data_dir=folder, split=split, streaming=streaming, **options)
+
+
+def attach_videos(dataset: Any, root: str | os.PathLike[str] | None = None, missing: str = "error", decode: bool = False) -> Any:
+    """`dataset` with a column `video` of the clips under `root`, by default HUMANMOVEVQA_VIDEO_DIR; the packaged clips need neither.
+
+    Takes what `load` and `datasets.load_dataset` return: a split or a dict of splits, map-style or streaming.  `decode=False`
+    gives {"path", "bytes"} per row, `decode=True` frames by torchcodec.  A question whose clip is not there is an error
+    ("error"), a row without a video ("none") or left out ("drop").  Raises DataError; from a stream, while it is read.
+    """
+    from builder import attach
+
+    return attach.attach(dataset, root, missing, decode)
 
 
 def resolve(data_dir: str | os.PathLike[str] | None = None) -> tuple[Path | None, str | None]:

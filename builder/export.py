@@ -1,6 +1,7 @@
 """The dataset folder: a mirror of the Hub repo, written whole or not at all, and what readers need to know about it.
 
     README.md                                    the card, whose front matter lists every config's files
+    eval.yaml                                    the test split's tasks, for leaderboards (where there is a test split)
     build_info.json                              what was built from what, with the numbers of the card
     manifest.json                                path, size and SHA-256 of every file that this module wrote
     <source>/<split>-00000-of-0000N.parquet      the rows, one config per source; the config `all` lists the same files
@@ -17,24 +18,22 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from builder import schema
+from builder import card, schema
+from builder.card import ALL, VIDEOS
 from builder.store import write_atomic
-from builder.types import CATEGORIES, BuildError, DataError, StoreError
+from builder.types import BuildError, DataError, StoreError
 
-MANIFEST, INFO, CARD = "manifest.json", "build_info.json", "README.md"
+MANIFEST, INFO, CARD, EVAL = "manifest.json", "build_info.json", "README.md", "eval.yaml"
 FORMAT = "humanmovevqa-dataset/1"
-ALL = "all"
-TEMPLATE = Path(__file__).resolve().parent.parent / "cards" / "dataset.md"
 ROWS_PER_FILE = 50_000
 ROWS_PER_GROUP = 1_000
 SPLITS_FIRST = ("train", "validation", "test")
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 DATA_FILE = re.compile(r"(?P<config>\w+)/(?P<split>\w+(\.\w+)*)-\d{5}-of-\d{5}\.parquet")
-RESERVED = {"configs": (ALL, "data", "default"), "splits": (ALL,)}
+RESERVED = {"configs": (ALL, VIDEOS, "data", "default"), "splits": (ALL,)}
 
 Rows = Mapping[str, Mapping[str, list[dict[str, Any]]]]
 Splits = dict[str, tuple[Path, ...]]
@@ -105,8 +104,8 @@ def configs(folder: Path) -> dict[str, Splits]:
         if size != entry["size"]:
             got = "no such file" if size is None else f"{size} bytes"
             raise DataError(f"{path}: expected {entry['size']} bytes as {MANIFEST} says, got {got}; fetch or build the dataset again")
-    listing = _listing(entry["path"] for entry in _data_entries(folder))
-    return {config: {split: tuple(folder / p for p in paths) for split, paths in splits.items()} for config, splits in listing.items()}
+    found = listing(entry["path"] for entry in _data_entries(folder))
+    return {config: {split: tuple(folder / p for p in paths) for split, paths in splits.items()} for config, splits in found.items()}
 
 
 def fingerprint(folder: Path) -> str:
@@ -129,37 +128,47 @@ def read(path: Path, group: int) -> Any:
         return f.read_row_group(group)
 
 
-def card(
-    info: Mapping[str, Any], about: Mapping[str, Mapping[str, Any]], listing: Mapping[str, Mapping[str, list[str]]], total: int
-) -> str:
-    """The dataset card: front matter with every config's files, then `cards/dataset.md` filled in from the build."""
-    import jinja2
-    from huggingface_hub import DatasetCardData
+def rows(files: Iterable[Path], columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The rows of some Parquet files, with these columns only."""
+    import pyarrow.parquet as pq
 
-    front: dict[str, Any] = {
-        "pretty_name": "HumanMoveVQA",
-        "license": "other",
-        "license_name": "terms-per-source",
-        "language": ["en"],
-        "task_categories": ["video-text-to-text", "visual-question-answering"],
-        "size_categories": [next((name for bound, name in SIZES if total < bound), "n>10M")],
-        "tags": ["benchmark", "video", "human-motion", "spatial-reasoning", "multiple-choice", "smpl-x"],
-        "configs": [
-            {"config_name": config, "data_files": [{"split": s, "path": list(paths)} for s, paths in splits.items()]}
-            | ({"default": True} if config == ALL else {})
-            for config, splits in listing.items()
-        ],
-    }
-    environment = jinja2.Environment(undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    environment.filters["cell"] = lambda text: " ".join(str(text).split()).replace("|", "\\|")
+    wanted = list(columns)
+    for file in files:
+        yield from pq.read_table(file, columns=wanted).to_pylist()
+
+
+def listing(paths: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Config -> split -> relative Parquet paths: `all` first, then the sources by name; other paths are left out."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for path in sorted(paths):
+        if match := DATA_FILE.fullmatch(path):
+            for config in (ALL, match["config"]):
+                found.setdefault(config, {}).setdefault(match["split"], []).append(path)
+    return {c: {s: found[c][s] for s in _ordered(found[c])} for c in sorted(found, key=lambda c: (c != ALL, c))}
+
+
+def pages(
+    info: Mapping[str, Any],
+    about: Mapping[str, Mapping[str, Any]],
+    listing: Mapping[str, Mapping[str, list[str]]],
+    total: int,
+    repo: str = "",
+    videos: Mapping[str, list[str]] | None = None,
+) -> dict[str, bytes]:
+    """The files beside the data: card, `build_info.json`, and `eval.yaml` where there is a test split; arguments as `card.render`."""
     try:
-        template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BuildError(f"card template {TEMPLATE} is missing; install the project again, its folder `cards` belongs to it") from None
-    sources = [config for config in listing if config != ALL]
-    known = {"about": {s: about.get(s, {}) for s in sources}, "sources": sources, "splits": list(listing[ALL]), "total": total}
-    body = template.render({**info, **known, "columns": schema.COLUMNS, "categories": CATEGORIES})
-    return f"---\n{DatasetCardData(**front).to_yaml()}\n---\n{body}"
+        files = {INFO: (json.dumps(info, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()}
+    except (TypeError, ValueError) as error:
+        raise BuildError(f"{INFO}: expected finite JSON values, got one that is not ({error})") from None
+    files[CARD] = card.render(info, about, listing, total, repo, videos).encode()
+    tasks = card.tasks(listing)
+    return files | ({EVAL: tasks.encode()} if tasks else {})
+
+
+def manifest_of(files: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The bytes of a manifest of `files`, which maps each path to its `size` and `sha256`."""
+    entries = [{"path": p, "sha256": files[p]["sha256"], "size": files[p]["size"]} for p in sorted(files)]
+    return (json.dumps({"format": FORMAT, "files": entries}, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _checked(rows: Rows, info: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -208,20 +217,14 @@ def _files(
             parts = [rows[i : i + ROWS_PER_FILE] for i in range(0, len(rows), ROWS_PER_FILE)]
             for n, part in enumerate(parts):
                 files[f"{source}/{split}-{n:05d}-of-{len(parts):05d}.parquet"] = _parquet(part)
-    listing = _listing(files)
     total = sum(len(rows) for splits in tables.values() for rows in splits.values())
-    files[CARD] = card(info, about, listing, total).encode()
-    try:
-        files[INFO] = (json.dumps(info, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    except (TypeError, ValueError) as error:
-        raise BuildError(f"{INFO}: expected finite JSON values, got one that is not ({error})") from None
+    files |= pages(info, about, listing(files), total)
     for name, data in extra_files.items():
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or str(path) != name or name in {*files, MANIFEST} or DATA_FILE.fullmatch(name):
             raise BuildError(f"extra file {name!r}: expected a relative path that is not one of the dataset's own files")
         files[name] = data
-    entries = [{"path": p, "size": len(files[p]), "sha256": hashlib.sha256(files[p]).hexdigest()} for p in sorted(files)]
-    files[MANIFEST] = (json.dumps({"format": FORMAT, "files": entries}, indent=2, sort_keys=True) + "\n").encode()
+    files[MANIFEST] = manifest_of({p: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for p, data in files.items()})
     return files
 
 
@@ -241,16 +244,6 @@ def _parquet(rows: list[dict[str, Any]]) -> bytes:
 
 def _data_entries(folder: Path) -> list[dict[str, Any]]:
     return [entry for entry in manifest(folder)["files"] if DATA_FILE.fullmatch(entry["path"])]
-
-
-def _listing(paths: Iterator[str] | Mapping[str, bytes]) -> dict[str, dict[str, list[str]]]:
-    """Config -> split -> relative Parquet paths: `all` first, then the sources by name."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for path in sorted(paths):
-        if match := DATA_FILE.fullmatch(path):
-            for config in (ALL, match["config"]):
-                found.setdefault(config, {}).setdefault(match["split"], []).append(path)
-    return {c: {s: found[c][s] for s in _ordered(found[c])} for c in sorted(found, key=lambda c: (c != ALL, c))}
 
 
 def _ordered(splits: Any) -> list[str]:

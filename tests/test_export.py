@@ -89,7 +89,8 @@ def test_rebuild_replaces_ours_and_keeps_yours(tmp_path: Path, monkeypatch: pyte
     (out / ".git" / "HEAD").write_text("ref")
     write(out, {"synthetic": {"test": some_rows("synthetic", range(3))}})
     assert sorted(contents(out)) == [
-        ".git/HEAD", "README.md", "build_info.json", "emdb/my notes.txt", "manifest.json", "synthetic/test-00000-of-00001.parquet",
+        ".git/HEAD", "README.md", "build_info.json", "emdb/my notes.txt", "eval.yaml", "manifest.json",
+        "synthetic/test-00000-of-00001.parquet",
     ]  # fmt: skip
     assert os.readlink(out / "videos") == "/nowhere"
     assert (out / "empty").is_dir()

@@ -1,0 +1,27 @@
+"""Write a dataset, or results on it, in the form that another tool takes; `humanmovevqa export FORMAT --help` says more."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from builder import exports
+
+HELP = "write a dataset in the form that another tool takes"
+EXAMPLE = "humanmovevqa export lmms-eval --data your-name/humanmovevqa --out tasks/humanmovevqa"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one sub-command per format: `exports/<format>.py` gives HELP, `arguments(parser)`, `run(args)`, and describes itself."""
+    formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
+    for name in exports.names():
+        module = import_module(f"builder.exports.{name.replace('-', '_')}")
+        one = formats.add_parser(name, help=module.HELP, description=module.__doc__)
+        module.arguments(one)
+        one.set_defaults(write=module.run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the format that was named."""
+    code: int = args.write(args)
+    return code
