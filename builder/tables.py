@@ -11,6 +11,7 @@ from typing import Any
 
 from builder.types import CATEGORIES
 
+FEW_VIDEOS = 10
 SHORT = {"trajectory_affordance": "trajectory"}
 # What the paper states (arXiv 2606.27999) and public notes on it repeat; "which mean" is not said for the first two.
 PUBLISHED: tuple[Mapping[str, Any], ...] = (
@@ -77,20 +78,17 @@ def notes(one: Mapping[str, Any]) -> list[str]:
         f"- {one['about']}; mode {one['mode']}; {data['name']}, config {data['config']}, split {data['split']} ({data['fingerprint']})."
     ]
     if one["n"]:
-        lines.append(
-            f"- {one['n']:,} questions about {one['videos']} videos, {one['accuracy']:.1f} % right where guessing gives {one['chance']:.1f} %."
-        )
+        right = f"{one['accuracy']:.1f} % right where guessing gives {one['chance']:.1f} %"
+        few = "; an interval over so few videos says little" if one["videos"] < FEW_VIDEOS else ""
+        lines.append(f"- {one['n']:,} questions about {one['videos']} videos{few}; {right}.")
     if one["expected"] > one["n"]:
         left = one["unanswered"]
         named = ", ".join(f"{video} ({number})" for video, number in list(left.items())[:5]) + (", ..." if len(left) > 5 else "")
-        lines.append(
-            f"- **{one['expected'] - one['n']:,} of {one['expected']:,} questions have no answer** and are not in the score: {named}."
-        )
+        count = f"{one['expected'] - one['n']:,} of {one['expected']:,} questions"
+        lines.append(f"- **{count} have no answer** and are not in the score: {named}.")
     if one["invalid_rate"]:
-        valid = number(one["score_valid_only"])
-        lines.append(
-            f"- {one['invalid_rate']:.1f} % of the replies name no option and count as wrong; over the others alone the score is {valid}."
-        )
+        share, valid = f"{one['invalid_rate']:.1f} % of the replies", number(one["score_valid_only"])
+        lines.append(f"- {share} name no option and count as wrong; over the others alone the score is {valid}.")
     odd = {k: v for k, v in one["finish"].items() if k != "stop"}
     if odd:
         lines.append(f"- Replies that did not end by themselves: {', '.join(f'{v} {k}' for k, v in odd.items())}.")
@@ -100,7 +98,7 @@ def notes(one: Mapping[str, Any]) -> list[str]:
         c = one["circular"]
         lines.append(
             f"- Options rotated: {number(c['all_right'])} % of {c['questions']} questions right in every rotation "
-            f"(anew guessing: {number(c['chance_all_right'])} %), {number(c['accuracy'])} % of all answers right."
+            f"(guessing anew: {number(c['chance_all_right'])} %), {number(c['accuracy'])} % of all answers right."
         )
     return lines
 
