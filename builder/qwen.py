@@ -104,14 +104,28 @@ def _classes() -> tuple[Any, Any]:
     return AutoProcessor, Qwen3VLForConditionalGeneration
 
 
-def clock(watch: Watch, timestamps: str) -> tuple[list[float], float]:
+def clock(watch: Watch, timestamps: str) -> tuple[list[int], float]:
     """(frame numbers, rate) whose quotient is what the model reads as seconds: true times, or those of LLaMA-Factory's recipe."""
     if timestamps not in TIMES:
         raise SetupError(f"timestamps={timestamps}: expected one of {', '.join(TIMES)}")
     assert watch.times_s is not None
     if timestamps == "true":
-        return [float(t) for t in np.rint(1000 * watch.times_s)], 1000.0
-    return [float(t) for t in np.rint(watch.fps * watch.times_s)], LLAMAFACTORY_FPS
+        return [int(t) for t in np.rint(1000 * watch.times_s)], 1000.0
+    return [int(t) for t in np.rint(watch.fps * watch.times_s)], LLAMAFACTORY_FPS
+
+
+def metadata(watch: Watch, timestamps: str = "true") -> Any:
+    """What transformers' processors want to know of a clip whose frames are already chosen."""
+    from transformers.video_utils import VideoMetadata
+
+    assert watch.frames is not None
+    numbers, rate = clock(watch, timestamps)
+    if len(numbers) == 1:  # the video tower pairs frames
+        numbers = numbers * 2
+    height, width = watch.frames.shape[1:3]
+    return VideoMetadata(
+        total_num_frames=numbers[-1] + 1, fps=rate, width=width, height=height, duration=watch.duration_s, frames_indices=numbers
+    )
 
 
 def see(processor: Any, watch: Watch, pixels: int, timestamps: str = "true") -> Seen:
@@ -119,20 +133,14 @@ def see(processor: Any, watch: Watch, pixels: int, timestamps: str = "true") -> 
     if watch.frames is None:
         return Seen()
     import torch
-    from transformers.video_utils import VideoMetadata
 
-    frames, (numbers, rate) = watch.frames, clock(watch, timestamps)
-    if len(frames) == 1:  # the video tower pairs frames
-        frames, numbers = np.repeat(frames, 2, axis=0), numbers * 2
-    count, height, width = frames.shape[:3]
+    frames = watch.frames if len(watch.frames) > 1 else np.repeat(watch.frames, 2, axis=0)
+    count = len(frames)
     side = processor.video_processor.patch_size * processor.video_processor.merge_size
     budget = {"shortest_edge": side * side * count, "longest_edge": max(side * side, pixels) * count}
-    known = VideoMetadata(
-        total_num_frames=int(numbers[-1]) + 1, fps=rate, width=width, height=height, duration=watch.duration_s, frames_indices=numbers
-    )
     made = processor.video_processor(
         [torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)],
-        video_metadata=[known],
+        video_metadata=[metadata(watch, timestamps)],
         do_sample_frames=False,
         size=budget,
         cap_pixels_per_frame=False,
@@ -199,8 +207,9 @@ def repeated(made: Any, times: int) -> dict[str, Any]:
     """The features of one clip for `times` prompts, as the model's `mm_encoder_outputs`."""
     from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
-    deep = [list(level) * times for level in made.deepstack_features]
-    return {"video": BaseModelOutputWithDeepstackFeatures(pooler_output=list(made.pooler_output) * times, deepstack_features=deep)}
+    deep: Any = [list(level) * times for level in made.deepstack_features]
+    flat: Any = list(made.pooler_output) * times
+    return {"video": BaseModelOutputWithDeepstackFeatures(pooler_output=flat, deepstack_features=deep)}
 
 
 def setting(frames: int, pixels: int, timestamps: str = "true", data: str = "") -> dict[str, Any]:
