@@ -11,7 +11,7 @@ from importlib import import_module
 from builder import __version__
 from builder.types import HumanMoveError
 
-VERBS = ("list", "build", "lift", "validate", "evaluate", "score", "compare", "push", "verify", "export")  # as --help shows them
+VERBS = ("list", "build", "lift", "validate", "evaluate", "score", "compare", "push", "verify", "export", "train")  # as --help shows them
 
 
 def main(argv: Sequence[str] | None = None) -> int:

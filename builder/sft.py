@@ -44,6 +44,8 @@ class Tuning:
     batch: int = 2
     accumulate: int = 2
     save_every: int = 500  # optimiser steps between checkpoints, each of which is scored
+    vision: int = 0  # 1: LoRA on the vision tower too
+    checkpointing: int = 0  # 1: less memory, a third slower
     longest: int = 8192  # tokens of one conversation, the video's included
     seed: int = 0
 
@@ -61,7 +63,13 @@ def tuned(options: Iterable[tuple[str, Any]], start: Tuning | None = None) -> Tu
             raise RecipeError(
                 f"training number {name}={value}: expected {'a whole number' if kinds[name] is int else 'a number'}"
             ) from None
-        if not (0 <= number < 1 if name in ("dropout", "warmup") else number >= 0 if name == "seed" else 0 < number < 1e9):
+        if not (
+            0 <= number < 1
+            if name in ("dropout", "warmup")
+            else number >= 0
+            if name in ("seed", "vision", "checkpointing")
+            else 0 < number < 1e9
+        ):
             bounds = "from 0 to below 1" if name in ("dropout", "warmup") else "that is positive"
             raise RecipeError(f"training number {name}={value}: expected a number {bounds}")
         out = replace(out, **{name: number})
