@@ -100,6 +100,8 @@ def evaluate(data: Rows, plan: Plan, out: Path, progress: Progress, say: Callabl
     found, missing = _found(asks, plan, shown, module.ABOUT["sees"], say)
     tracks = _tracks([a.item for a in asks], plan) if shown.mode.startswith("track") else {}
     model = load(module, plan, shown, data)
+    if plan.max_cost is not None and not hasattr(model, "estimate"):
+        raise BuildError(f"--max-cost: model {plan.model} knows no prices")
     runs.write_config(out, identity(plan, shown, data, model), _about(plan, module, data, missing))
     with runs.appending(out / runs.shard_name(plan.shard)) as file:
         done = runs.answered(out)
@@ -238,8 +240,10 @@ def identity(plan: Plan, shown: Shown, data: Rows, model: Model) -> dict[str, An
 
 def _about(plan: Plan, module: Any, data: Rows, missing: Mapping[str, str]) -> dict[str, Any]:
     name = plan.model + (f" {Path(plan.checkpoint).name}" if plan.checkpoint else "")
+    tracks = module.ABOUT["sees"] == "track" or plan.mode == "track-text"
+    how = [plan.mode if plan.mode != "video" else "", f"tracks by {plan.lifter}" if tracks and plan.lifter != lifting.TRUTH else ""]
     return {
-        "title": name if plan.mode == "video" else f"{name}, {plan.mode}",
+        "title": ", ".join(filter(None, [name, *how])),
         "about": str(module.ABOUT["title"]),
         "missing_videos": sorted(missing),
         "versions": {"humanmovevqa": __version__, "python": platform.python_version(), **_versions()},
@@ -329,8 +333,6 @@ def _cost(model: Model, put: Sequence[Prompt], shown: Shown, plan: Plan, say: Ca
     """Say what the model expects to cost, and refuse before the first request where that is more than allowed."""
     estimate = getattr(model, "estimate", None)
     if estimate is None:
-        if plan.max_cost is not None:
-            raise BuildError(f"--max-cost: model {plan.model} knows no prices")
         return
     frames = {"blind": 0, "track-text": 0, "first-frame": 1}.get(shown.mode, shown.frames)
     text, cost = estimate(put, frames, shown.pixels)

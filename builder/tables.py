@@ -52,7 +52,7 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[str]:
         cells += [number(by[c]["score"]) if c in by else "" for c in categories]
         invalid = one.get("invalid_rate")
         cells += [
-            number(one.get("score_micro")),
+            number(one["score_micro"]) if "score_micro" in one else "",
             "" if invalid is None else f"{invalid:.1f} %",
             "" if one["n"] is None else f"{one['n']:,}",
         ]

@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,14 @@ def networks() -> Path:
         if folder and all((Path(folder) / name).is_file() for name in weights.MEMBERS):
             return Path(folder)
     pytest.skip(f"no BlazePose weights: set {weights.VARIABLE}, or lift a video once (`make build` does)")
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a Qwen3-VL with 0.3 million random weights: the real classes, no knowledge."""
+    for name in ("torch", "torchvision", "transformers", "peft"):
+        if find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+    import tiny_qwen3_vl
+
+    return tiny_qwen3_vl.write(tmp_path_factory.mktemp("tiny") / "qwen3_vl")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from builder import plugins
-from builder.types import PluginError
+from builder import evaluate, plugins, prompts, rows, watching
+from builder.types import HumanMoveError, PluginError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -94,3 +94,37 @@ def test_a_bug_in_a_plugin_keeps_its_traceback(outside: Path):
     (outside / "broken.py").write_text("1 / 0\n")
     with pytest.raises(ZeroDivisionError):
         plugins.load("lifters", "theirs_for_test.broken")
+
+
+# Models that need neither weights nor a server answer; those that do say so in one line when they are given none.
+WEIGHTLESS = ("blind", "chance", "constant", "geometry", "majority")
+
+
+@pytest.mark.parametrize("name", plugins.names("models"))
+def test_a_model_says_what_it_is_and_what_it_sees(name: str):
+    module = evaluate.plugin(name)
+    assert module.ABOUT["title"]
+    assert module.ABOUT["sees"] in watching.SEES
+    assert set(module.ABOUT.get("needs", ())) <= {"train", "shown"}
+    assert module.__doc__
+    assert module.load.__doc__
+
+
+@pytest.mark.parametrize("name", plugins.names("models"))
+def test_a_model_answers_or_says_what_it_lacks(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The contract: at most one readable reply per prompt, in any order, the same when asked again."""
+    monkeypatch.setattr(sys, "stdin", None if name != "human" else __import__("io").StringIO("A\n" * 16))
+    data = rows.read(str(rows.SAMPLE))
+    plan = evaluate.Plan(name, limit=8, train=lambda: rows.read(str(rows.SAMPLE), "all", "train"))
+    if name not in (*WEIGHTLESS, "human"):
+        with pytest.raises(HumanMoveError) as caught:
+            evaluate.evaluate(data, plan, tmp_path / "run", lambda *a: None, lambda text: None)
+        assert "\n" not in str(caught.value)
+        assert f"{name}=" in str(caught.value)
+        return
+    runs = [evaluate.evaluate(data, plan, tmp_path / out, lambda *a: None, lambda text: None) for out in ("once", "again")]
+    assert [s["question_id"] for s in runs[0].samples] == sorted({s["question_id"] for s in runs[0].samples})
+    assert len(runs[0].samples) == 8
+    for sample in runs[0].samples:
+        assert prompts.parse(sample["reply"], sample["num_options"], sample["options"]) == sample["choice"] is not None
+    assert [s["reply"] for s in runs[0].samples] == [s["reply"] for s in runs[1].samples]

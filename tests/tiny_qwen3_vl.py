@@ -47,6 +47,8 @@ def write(folder: Path, template: bool = False) -> Path:
     """The checkpoint folder, made anew; with a chat template of its own if asked, as released checkpoints have."""
     torchvision_works()
     import torch
+
+    torch.set_num_threads(1)  # matrices this small only wait for each other
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import (
         PreTrainedTokenizerFast,
@@ -61,6 +63,7 @@ def write(folder: Path, template: bool = False) -> Path:
 
     items = rows.read(str(rows.SAMPLE)).items
     corpus = [prompts.SYSTEM, "<0.5 seconds>", *(prompts.render(i.question.text, i.question.options) for i in items)]
+    corpus += 200 * [prompts.target(place) for place in range(len(prompts.LETTERS))]  # each letter one token, as in Qwen's own
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()

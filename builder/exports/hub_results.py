@@ -23,7 +23,7 @@ METRIC = "chance-normalised score"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this format."""
-    parser.add_argument("--run", type=Path, action="append", required=True, metavar="RUN", help="a run folder; repeatable")
+    parser.add_argument("--run", dest="runs", type=Path, action="append", required=True, metavar="RUN", help="a run folder; repeatable")
     parser.add_argument("--data", metavar="OWNER/NAME", help="the dataset's Hub repo (default: the one that the run read)")
     parser.add_argument("--revision", metavar="SHA", help="the dataset's commit")
     parser.add_argument("--model-name", metavar="NAME", help="the model's name in its card (default: the checkpoint's)")
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder."""
-    found = runs.read(args.run)
+    found = runs.read(args.runs)
     files = render(
         [(one, runs.results(one)) for one in found], args.data, args.revision, args.model_name, args.date, args.url, args.partial
     )
@@ -83,12 +83,12 @@ def render(
                 EvalResult(
                     task_type="video-text-to-text",
                     dataset_type=data,
-                    dataset_name=f"HumanMoveVQA ({task})",
+                    dataset_name="HumanMoveVQA",
                     dataset_config=result["data"]["config"],
                     dataset_split=split,
                     dataset_revision=revision,
                     metric_type="chance_normalised_score",
-                    metric_name=f"{METRIC}, {notes}",
+                    metric_name=f"{METRIC}, {task} ({notes})",
                     metric_value=value,
                 )
             )

@@ -64,8 +64,10 @@ def source_heatmap(results: Sequence[Mapping[str, Any]]) -> str:
             cells.append([cell["score"], *(by.get(c, {}).get("score") for c in categories[1:])])
     with ink.style():
         height = 1.0 + 0.3 * len(names)
-        fig = Figure(figsize=(7.2, height))
-        ax = fig.add_axes((0.26, 0.12 / height, 0.72, 0.3 * len(names) / height))
+        left, cells_in = _room(names), 0.62 * len(categories)
+        width = left + cells_in + 0.5  # the last column's slanted name reaches beyond it
+        fig = Figure(figsize=(width, height))
+        ax = fig.add_axes((left / width, 0.12 / height, cells_in / width, 0.3 * len(names) / height))
         for y, row in enumerate(cells):
             for x, value in enumerate(row):
                 strength = 0.0 if value is None else min(1.0, abs(value) / 100)
@@ -91,17 +93,24 @@ def probe_bars(drops: Sequence[Mapping[str, Any]]) -> str:
         return ""
     with ink.style():
         height = 0.75 + 0.28 * len(drops)
-        fig = Figure(figsize=(6.0, height))
-        ax = fig.add_axes((0.34, 0.42 / height, 0.62, 0.28 * len(drops) / height))
+        names = [f"{one['title']}: {one['mode']}" for one in drops]
+        left, width = _room(names), _room(names) + 4.2
+        fig = Figure(figsize=(width, height))
+        ax = fig.add_axes((left / width, 0.42 / height, 4.0 / width, 0.28 * len(drops) / height))
         for y, one in enumerate(drops):
             ax.barh(y, one["difference"], 0.62, color=ink.light("q1" if one["difference"] < 0 else "q4"), linewidth=0)
             if one["interval"]:
                 ax.plot(one["interval"], [y, y], color=ink.light("ink"), linewidth=0.8, solid_capstyle="butt")
-        ax.set_yticks(range(len(drops)), [f"{one['title']}: {one['mode']}" for one in drops])
+        ax.set_yticks(range(len(drops)), names)
         ax.set_ylim(len(drops) - 0.5, -0.5)
-        fig.text(0.34, 1 - 0.16 / height, "points against the video itself", size=7.5, color=ink.light("soft"), va="center")
+        fig.text(left / width, 1 - 0.16 / height, "points against the video itself", size=7.5, color=ink.light("soft"), va="center")
         _scale(ax)
         return ink.svg(fig, "Change of the score when the model is shown something else than the video.")
+
+
+def _room(names: Sequence[str]) -> float:
+    """Inches that the names of rows need beside an axis."""
+    return (max(ink.text_width(name, 7) for name in names) + 12) / 72
 
 
 def _ordered(results: Sequence[Mapping[str, Any]]) -> list[str]:
