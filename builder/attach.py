@@ -43,8 +43,9 @@ def _attached(dataset: Any, root: Path | None, missing: str, decode: bool) -> An
         raise DataError(f"the dataset has a column {COLUMN!r} already; remove it with remove_columns({COLUMN!r}), then attach again")
     video = datasets.Video(decode=decode)
     if isinstance(dataset, datasets.IterableDataset):
-        wider = datasets.Features({**features, COLUMN: video})
-        return dataset.map(functools.partial(_stream, root=root, missing=missing), batched=True, features=wider)
+        # `cast` and not `features=` of `map`: a stream decodes only what was typed after it was mapped.
+        attach = functools.partial(_stream, root=root, missing=missing)
+        return dataset.map(attach, batched=True).cast(datasets.Features({**features, COLUMN: video}))
     paths = list(dataset[PATH])
     files = {path: _file(path, root) for path in sorted(set(paths))}
     gone = [path for path, file in files.items() if file is None]

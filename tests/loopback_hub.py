@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ KINDS = {"datasets": "dataset", "spaces": "space", "models": "model"}
 LARGE = (".parquet", ".mp4", ".safetensors", ".bin", ".npz", ".zip", ".arrow")
 TOKENS = {"hf_writer": {"name": "tester", "orgs": ["lab"], "role": "write"}, "hf_reader": {"name": "reader", "orgs": [], "role": "read"}}
 READS = ("GET", "HEAD")
-CUT = "cut"
+CUT, MUTE = "cut off before it is done", "done, but the answer never arrives"
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,18 @@ class Hub:
     """The state of the Hub, and what a test may ask of it or do to it."""
 
     def __init__(self, page: int = 4) -> None:
+        self.page = page
+        self.lock = threading.RLock()
+        self.url = ""
+        self.reset()
+
+    def reset(self) -> None:
+        """An empty Hub again."""
         self.repos: dict[tuple[str, str], Repository] = {}
         self.store: dict[str, bytes] = {}  # LFS content by SHA-256
         self.blobs: dict[str, bytes] = {}  # other content by git oid
         self.log: list[Request] = []
         self.before: Callable[[Request], str | None] = lambda request: None
-        self.page = page
-        self.lock = threading.RLock()
-        self.url = ""
 
     # What tests use.
 
@@ -169,6 +174,7 @@ class Hub:
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
+    mute = False
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -192,13 +198,14 @@ class Handler(BaseHTTPRequestHandler):
             request.body = self.chunks()
         else:
             request.body = self.rfile.read(length)
+        self.mute = verdict == MUTE
         try:
             with self.hub.lock:
                 self.route(request)
         except Answer as error:
             headers = {"X-Error-Message": error.message} | ({"X-Error-Code": error.code} if error.code else {})
             self.send(error.status, {"error": error.message}, headers)
-        if verdict == "cut after":
+        if self.mute:
             self.cut()
 
     def cut(self) -> None:
@@ -217,8 +224,9 @@ class Handler(BaseHTTPRequestHandler):
         return out
 
     def send(self, status: int, body: Any = None, headers: dict[str, str] | None = None, kind: str = "application/json") -> None:
+        if self.mute:
+            return
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        self.answered = status
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -490,7 +498,6 @@ class Handler(BaseHTTPRequestHandler):
     def ranged(self, request: Request, data: bytes, headers: dict[str, str]) -> None:
         match = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
         if not match or request.method == "HEAD":
-            self.answered = 200
             self.send_response(200)
             for name, value in {"Content-Type": "application/octet-stream", "Content-Length": str(len(data)), **headers}.items():
                 self.send_header(name, value)
@@ -529,12 +536,20 @@ ROUTES = (
 )
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away, as tests have it, is no news."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serve(page: int = 4) -> Iterator[Hub]:
     """A running Hub; its `url` is what HF_ENDPOINT has to say."""
     hub = Hub(page)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

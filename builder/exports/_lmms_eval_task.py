@@ -29,7 +29,7 @@ def process_docs(dataset: Any) -> Any:
     if not missing:
         return dataset
     if os.environ.get(SKIP) != "skip" or len(missing) == len(paths):
-        raise FileNotFoundError(
+        raise SystemExit(  # an exception would be tried again, and its message lost
             f"{len(missing)} of {len(paths)} videos are missing, the first: {paths[missing[0]]}; set {VARIABLE} to the folder that holds "
             f"<source>/<sequence>/<clip>.mp4, or {SKIP}=skip to leave their questions out"
         )

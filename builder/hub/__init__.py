@@ -8,6 +8,6 @@ from builder.hub.dataset import publish_dataset
 from builder.hub.fetch import built_folder
 from builder.hub.folder import publish_folder
 from builder.hub.publish import Options, Outcome
-from builder.hub.repo import HubError, Repo
+from builder.hub.repo import HubError, Repo, no_bars
 
-__all__ = ["HubError", "Options", "Outcome", "Repo", "built_folder", "publish_dataset", "publish_folder"]
+__all__ = ["HubError", "Options", "Outcome", "Repo", "built_folder", "no_bars", "publish_dataset", "publish_folder"]

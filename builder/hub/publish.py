@@ -7,7 +7,6 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from builder.hub.repo import Cut, HubError, Moved, Repo, State
@@ -167,12 +166,9 @@ def _difference(repo: Repo, now: State, wish: Wish, path: str) -> list[str]:
     if theirs.large:
         return [f"{path}: {theirs.size} bytes that no push of ours has put there"]
     before = _last_published(repo, path, wish.published.get(path))
-    name = "as published last"
-    if before is None:
-        content = wish.files[path].content if path in wish.files else b""
-        before, name = (content.read_bytes() if isinstance(content, Path) else content), "as it would be published now"
+    name = "as published last" if before is not None else "no push of ours"
     try:
-        old, new = before.decode().splitlines(), _bytes(repo, path, now.head).decode().splitlines()
+        old, new = (before or b"").decode().splitlines(), _bytes(repo, path, now.head).decode().splitlines()
     except UnicodeDecodeError:
         return [f"{path}: {theirs.size} bytes that no push of ours has put there"]
     lines = list(difflib.unified_diff(old, new, f"{path} ({name})", f"{path} (on the Hub now)", lineterm="", n=2))

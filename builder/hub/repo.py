@@ -75,6 +75,13 @@ def checked_id(repo_id: str | None) -> str:
     return given
 
 
+def no_bars() -> None:
+    """Let `huggingface_hub` draw no progress bars in this process."""
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+
+
 class Repo:
     """A repo of one kind ("dataset", "space", "model"); no request is made before a method is called."""
 

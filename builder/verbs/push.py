@@ -57,9 +57,7 @@ def run(args: argparse.Namespace) -> int:
             print(text, file=sys.stderr)
 
     if args.quiet or not sys.stderr.isatty():
-        from huggingface_hub.utils import disable_progress_bars
-
-        disable_progress_bars()
+        hub.no_bars()
     options = hub.Options(args.private, args.pr, args.dry_run, args.tag, args.discard_edits, args.message)
     kind = next((name for name in ("space", "model") if getattr(args, name)), "dataset")
     if kind != "dataset":

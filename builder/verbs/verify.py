@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Check every clip, print a table, and say what is wrong."""
     from builder import clip_files, export, hub
 
+    if args.quiet or not sys.stderr.isatty():
+        hub.no_bars()
     folder = hub.built_folder(args.data, args.revision)
     have = export.configs(folder)
     if args.config not in have or (args.split and args.split not in have[args.config]):
