@@ -22,8 +22,8 @@ from builder.types import DataError, Motion
 
 STEPS, EVENTS = 64, 64  # stretches of a clip (16 a quarter), and movements at most
 WORD = re.compile(r"\d+(?:\.\d+)?|[a-z]+")
-PAD, UNKNOWN, MASKED = 0, 1, 2
-SPECIAL = ("<pad>", "<unknown>", "<masked>")
+PAD, UNKNOWN = 0, 1
+SPECIAL = ("<pad>", "<unknown>")
 KINDS = (*CHANNEL_OF, "walk", "run", "jump", "crouch", "stand_up", "turn_around", "still")
 LONGEST, WIDEST = 64, 28  # words of a question, and of an option
 FORMAT = "humanmovevqa-track-reader/1"
@@ -31,6 +31,7 @@ SCALES = {"displacement_x": 2.0, "displacement_y": 0.5, "displacement_z": 2.0, "
 SCALES |= {"rotation_pitch": 40.0, "rotation_roll": 40.0}
 
 Halves = NDArray[np.float16]
+Told = tuple[Halves, Halves]  # `stretches` and `movements` of one person
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,7 @@ def load(path: Path) -> tuple[Any, Words, dict[str, Any]]:
     return net.eval(), Words(tuple(head["words"])), head
 
 
-def stacked(motions: Sequence[tuple[Halves, Halves]]) -> tuple[Any, Any, Any]:
+def stacked(motions: Sequence[Told]) -> tuple[Any, Any, Any]:
     """Tensors (P, STEPS, F), (P, E, G) and (P, E) bool of several people's `stretches` and `movements`."""
     import torch
 
@@ -300,3 +301,22 @@ def stacked(motions: Sequence[tuple[Halves, Halves]]) -> tuple[Any, Any, Any]:
         events[k, : len(found)] = found
         there[k, : len(found)] = True
     return torch.from_numpy(steps), torch.from_numpy(events), torch.from_numpy(there)
+
+
+def hidden(told: Told) -> Told:
+    """The same clip with its track hidden: nothing moves."""
+    steps, events = told
+    return np.zeros_like(steps), events[:0]
+
+
+def choose(net: Any, words: Words, told: Told, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[float]]:
+    """Log-probabilities of the options of each (question, options) about one person."""
+    import torch
+
+    questions = torch.from_numpy(padded([words.numbers(text, LONGEST) for text, _ in asked]))[None]
+    offers = [[words.numbers(option, WIDEST) for option in options] for _, options in asked]
+    most, wide = max(map(len, offers)), max(len(o) for offer in offers for o in offer)
+    options = np.stack([padded([*offer, *[[]] * (most - len(offer))], wide) for offer in offers])[None]
+    with torch.inference_mode():
+        scores = net(*stacked([told]), questions, torch.from_numpy(options))[0].log_softmax(-1)
+    return [row[: len(offer)].tolist() for row, offer in zip(scores, offers, strict=True)]

@@ -23,7 +23,7 @@ from typing import Any
 from builder import evaluate, plugins, qwen, runs, scoring, sft, store, watching
 from builder.rows import Item, Rows
 from builder.sft import Tuning
-from builder.train import conversations
+from builder.train import card, conversations
 from builder.types import DataError, SetupError
 from builder.viz import learning
 from builder.watching import Prompt, Shown
@@ -72,12 +72,15 @@ def train(data: Rows, test: Callable[[], Rows] | None, plan: Plan, out: Path, ba
         write_curves(out, _fit(model, processor, learnt, watched, found, plan, out, bars))
         _record(adapter, data, asked or data, plan)  # last: it says that the adapter is whole
     del model, processor
+    result = None
     if asked is not None:
         options = {"adapter": str(adapter), "max_new_tokens": str(sft.LONGEST_REPLY[plan.reasoning]), "timestamps": plan.timestamps}
         setting = evaluate.Plan(MODEL, plan.checkpoint, options, frames=plan.frames, pixels=plan.pixels, videos=plan.videos)
         with bars("questions answered", len(asked.items)) as progress:
             run = evaluate.evaluate(asked, setting, out / EVALUATION, progress, say)
-        runs.write_results(run)
+        result = runs.write_results(run)
+    history = json.loads((out / CURVES).read_bytes())
+    store.write_atomic(adapter / "README.md", card.render(runs.read_config(out)["identity"], history, result).encode())
     return adapter
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from builder import assemble, motion, reader, recipe, robustness, selection, store, wordings, workers
+from builder import assemble, motion, reader, recipe, robustness, scoring, selection, store, wordings, workers
 from builder.performer import cast_clips, cast_reference
 from builder.recipe import Recipe
 from builder.types import CATEGORIES, Question, StoreError
@@ -62,7 +62,7 @@ class Job:
 class Person:
     """What is known of one person: views (the true track first), and (category, text, options, answer) of each question."""
 
-    views: Sequence[tuple[reader.Halves, reader.Halves]]
+    views: Sequence[reader.Told]
     questions: Sequence[tuple[str, str, tuple[str, ...], int]]
 
 
@@ -114,7 +114,7 @@ def people(plan: Plan, bars: Bars) -> list[Person]:
 
 def _flattened(jobs: Sequence[Job]) -> list[Person]:
     """The people of these files who are asked anything, without the questions whose answers are too common.  Raises StoreError."""
-    views: dict[str, list[tuple[reader.Halves, reader.Halves]]] = {}
+    views: dict[str, list[reader.Told]] = {}
     questions: list[Question] = []
     for job in jobs:
         path = job.folder / f"{job.start:06d}"
@@ -224,3 +224,42 @@ def _asked(asked: Sequence[Sequence[Any]], numbers: Callable[[str, int], list[in
         torch.from_numpy(choices).view(*shape, most, wide),
         torch.tensor(answers).view(shape),
     )
+
+
+def measure(path: Path | None = None, number: int = 200, seed: int = 7, reword: bool = True) -> dict[str, Any]:
+    """Scores of a reader on people whom it has never seen: `number` people of `synthetic=N@SEED`, asked what a build publishes of them.
+
+    "true" is on their true tracks, "noisy" on copies with a lifter's errors, "hidden" without the track, "reworded" on true tracks in
+    wordings that were kept out of training; each with the mean over categories, its interval, and every category, in points.
+    """
+    from builder import plugins
+
+    known = recipe.load("default")
+    net, words, head = reader.load(path or Path(plugins.load("models", "track_reader").PACKAGED))
+    asked: list[Question] = []
+    tracks: dict[str, dict[str, reader.Told]] = {}
+    for clip in cast_clips("synthetic", f"seed-{seed}", number):
+        (track,) = cast_reference(clip)
+        described, questions = selection.questions_of(track, known)
+        asked += questions
+        noisy = motion.segment(robustness.perturb(motion.sample(track, known), known, FRESH), known)
+        told = (reader.stretches(described), reader.movements(described))
+        tracks[clip.clip_id] = {"true": told, "noisy": (reader.stretches(noisy), reader.movements(noisy)), "hidden": reader.hidden(told)}
+    kept = assemble.choose(asked, known)
+    out: dict[str, Any] = {"people": number, "seed": seed, "questions": len(kept), "steps": head["steps"], "trained_on": head["people"]}
+    for way in ("true", "noisy", "hidden", *(["reworded"] if reword else [])):
+        graded = []
+        for clip_id, views in tracks.items():
+            here = [q for q in kept if q.clip_id == clip_id]
+            texts = [wordings.reworded(q.text, random.Random(q.id), kept_out=True) if way == "reworded" else q.text for q in here]
+            scores = reader.choose(net, words, views.get(way, views["true"]), list(zip(texts, (q.options for q in here), strict=True)))
+            for q, row in zip(here, scores, strict=True):
+                best = max(range(len(row)), key=row.__getitem__)
+                graded.append(scoring.Graded(q.id, "synthetic", clip_id, q.category, len(q.options), best, q.answer))
+        found = scoring.report(graded)
+        out[way] = {
+            "score_macro": found["score_macro"],
+            "interval": found["interval"],
+            "by_category": {name: cell["score"] for name, cell in found["by_category"].items()},
+        }
+    return out
