@@ -111,6 +111,7 @@ class Hub:
         self.blobs: dict[str, bytes] = {}  # other content by git oid
         self.log: list[Request] = []
         self.before: Callable[[Request], str | None] = lambda request: None
+        self.strict = ""  # a reason to refuse every eval.yaml
 
     # What tests use.
 
@@ -465,6 +466,8 @@ class Handler(BaseHTTPRequestHandler):
                 set(task) == {"id", "config", "split"} for task in spec["tasks"]
             ):
                 raise Answer(400, "Invalid eval.yaml")
+            if self.hub.strict:
+                raise Answer(400, self.hub.strict)
         ref, title = unquote(revision), header["summary"]
         if pr:
             ref = f"refs/pr/{found.next_discussion}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from datasets import Features
-from loopback_hub import CUT, MUTE, Hub, Request, serve
+from loopback_hub import CUT, MUTE, Hub, Repository, Request, serve
 from test_schema import a_row
 
 from builder import clip_files, export, schema
@@ -328,6 +330,17 @@ def test_dry_run_pull_request_and_private(hub: Hub, person: Callable[..., Person
     assert "--pr makes none there" in me.refused(newer, "--pr", "--tag", "v2")
 
 
+def test_a_hub_that_refuses_eval_yaml_is_told_without(hub: Hub, person: Callable[..., Person], tmp_path: Path):
+    me, built = person(), build(tmp_path / "built", BOTH)
+    me.push(built)
+    assert "eval.yaml" in hub.files(REPO)
+    lines = me.push(built, "--no-eval")
+    assert "delete  eval.yaml" in lines
+    hub.strict = "Invalid eval.yaml: unknown evaluation_framework"
+    assert me.refused(built).splitlines()[-1].endswith("Invalid eval.yaml: unknown evaluation_framework; --no-eval leaves that file out")
+    assert me.push(built, "--no-eval")[-1].endswith("no commit was made")
+
+
 def test_dry_run_makes_no_request_that_writes(hub: Hub, person: Callable[..., Person], tmp_path: Path):
     me = person()
     me.push(build(tmp_path / "built", BOTH))
@@ -340,22 +353,26 @@ def test_dry_run_makes_no_request_that_writes(hub: Hub, person: Callable[..., Pe
 def test_a_push_that_is_cut_off_leaves_the_repo_whole_and_goes_on_later(hub: Hub, person: Callable[..., Person], tmp_path: Path):
     me, built = person(), build(tmp_path / "built", BOTH)
 
+    numbers = itertools.count(1)
+
     def kill(request: Request) -> str | None:
-        if request.method == "PUT" and len(hub.uploads()) == 2:
-            me.process.kill()
-            return CUT
-        return None
+        """One upload arrives; in the middle of the next the client is killed."""
+        if request.method != "PUT" or (number := next(numbers)) == 1:
+            return None
+        while number == 2 and not hub.store:
+            time.sleep(0.01)
+        me.process.kill()
+        return CUT
 
     hub.before = kill
     assert me("push", REPO, "--from", built)[0] == -1
     assert sorted(hub.files(REPO)) == [".gitattributes"]
     hub.before = lambda request: None
-    arrived = set(hub.store)
-    assert arrived
+    assert len(hub.store) == 1
     hub.log.clear()
     me = person("again")
     me.push(built)
-    assert len(hub.uploads()) == 3 - len(arrived)
+    assert len(hub.uploads()) == 2
     assert hub.count(REPO) == 2
 
     newer, cuts = build(tmp_path / "newer", BOTH, seed=1, robustness=0.5), iter([CUT, CUT])
@@ -591,6 +608,8 @@ def test_loading_in_every_situation(hub: Hub, person: Callable[..., Person], tmp
     me, built = person(), build(tmp_path / "built", BOTH, per_file=5)
     me.push(built, "--tag", "v1")
     me.push(build(tmp_path / "newer", {"synthetic": {"train": 12, "test": 3}}, seed=1))
+    authors = hub.repos["dataset", "humanmovevqa/HumanMoveVQA"] = Repository("humanmovevqa/HumanMoveVQA", "dataset", False)
+    hub.add(authors, "main", {"test.jsonl": hub.put("test.jsonl", b'{"id": "q1", "answer": "A. Left"}\n')}, "theirs")
     home, empty = tmp_path / "home", tmp_path / "empty"
     ids = [r["id"] for r in rows("synthetic", "test", 6)]
     online = f"""
@@ -609,6 +628,7 @@ folder = snapshot_download("{REPO}", repo_type="dataset")
 out(folder)
 import humanmovevqa
 out({{k: v.num_rows for k, v in load_dataset("humanmovevqa").items()}}, humanmovevqa.load("synthetic", split="test").num_rows)
+out(load_dataset("humanmovevqa/HumanMoveVQA", split="test")[0], load_dataset("{REPO}", split="test").num_rows)
 """
     lines = fresh(online, hub, home, empty, HUMANMOVEVQA_REPO=REPO)
     train = [r["id"] for r in rows("synthetic", "train", 2)]
@@ -625,6 +645,7 @@ out({{k: v.num_rows for k, v in load_dataset("humanmovevqa").items()}}, humanmov
     assert lines[7][0] == "DatasetNotFoundError"
     folder = lines[8][0]
     assert lines[9] == [{"train": 12, "test": 3}, 3]
+    assert lines[10] == [{"id": "q1", "answer": "A. Left"}, 3]  # the authors' release beside ours
 
     offline = f"""
 fails(lambda: load_dataset("humanmovevqa"))

@@ -162,7 +162,13 @@ def test_contributed_source_and_lifter_work(examples: dict[str, dict[str, Any]],
 
 
 def test_contributed_model_answers(examples: dict[str, dict[str, Any]]):
-    assert examples["builder/models/first_option.py"]["load"]()([], "Which?") == "A"
+    from builder import rows
+    from builder.evaluate import Ask, prompt
+    from builder.watching import Watch
+
+    asked = [prompt(Ask(item, 0)) for item in rows.read(str(rows.SAMPLE)).items[:3]]
+    replies = list(examples["builder/models/first_option.py"]["load"]()(Watch("clip"), asked))
+    assert [(r.key, r.text) for r in replies] == [(p.key, "A") for p in asked]
 
 
 def test_no_conflicting_front_matter():

@@ -206,7 +206,8 @@ class Repo:
             return HubError(f"{self}: cannot {what}: not found ({said}); check the name")
         if status == 429 or status >= 500:
             return Cut(f"HTTP {status}: {said}")
-        return HubError(f"{self}: cannot {what}: the Hub answered {status}: {said}")
+        hint = "; --no-eval leaves that file out" if "eval" in said.lower() else ""
+        return HubError(f"{self}: cannot {what}: the Hub answered {status}: {said}{hint}")
 
 
 def _line(error: BaseException) -> str:

@@ -1,4 +1,7 @@
-"""Write a dataset, or results on it, in the form that another tool takes; `humanmovevqa export FORMAT --help` says more."""
+"""Write a dataset, or results on it, in the form that another tool takes.
+
+Every format takes --out DIR, those of a dataset also --data, --config and --split; `humanmovevqa export FORMAT --help` says more.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ EXAMPLE = "humanmovevqa export lmms-eval --data your-name/humanmovevqa --out tas
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add one sub-command per format: `exports/<format>.py` gives HELP, `arguments(parser)`, `run(args)`, and describes itself."""
-    formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
+    formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT", help="what to write; each has its own --help")
     for name in exports.names():
         module = import_module(f"builder.exports.{name.replace('-', '_')}")
         one = formats.add_parser(name, help=module.HELP, description=module.__doc__)

@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
             raise BuildError(f"--{kind}: expected the folder to push, as --{kind} DIR or --from DIR")
         hub.publish_folder(folder, args.repo, kind, options, say)
         return 0
+    if args.videos and not args.with_videos:
+        raise BuildError("--videos DIR says where clips to be sent lie, and belongs to --with-videos; without it none are sent")
     choice = Choice(
         splits=tuple(args.split),
         with_videos=args.with_videos,
