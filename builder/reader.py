@@ -183,7 +183,8 @@ def network(shape: Shape) -> Any:
         def __init__(self, looks: bool = False) -> None:
             super().__init__()
             self.attend, self.before = Attention(), nn.LayerNorm(width)
-            self.look, self.ahead = (Attention(adds=True), nn.LayerNorm(width)) if looks else (None, None)
+            self.look: Any = Attention(adds=True) if looks else None
+            self.ahead: Any = nn.LayerNorm(width) if looks else None
             self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, shape.inner), nn.GELU(), nn.Linear(shape.inner, width))
 
         def forward(self, x: Any, here: Any, memory: Any = None, seen: Any = None) -> Any:

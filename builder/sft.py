@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from builder import plugins, prompts
 from builder.rows import Item
 from builder.types import CATEGORIES, DataError, RecipeError
 
 REASONING = ("none", "short")
+N = TypeVar("N", bound=Any)  # a frozen record of numbers: Tuning, or a plan
 LONGEST_REPLY = {"none": 64, "short": 256}  # tokens that a model trained so may write
 
 
@@ -50,10 +51,10 @@ class Tuning:
     seed: int = 0
 
 
-def tuned(options: Iterable[tuple[str, Any]], start: Tuning | None = None) -> Tuning:
-    """`start` with the named numbers replaced, texts read as numbers.  Raises RecipeError."""
-    out = start or Tuning()
-    kinds = {f.name: type(getattr(out, f.name)) for f in fields(out)}
+def tuned(options: Iterable[tuple[str, Any]], start: N) -> N:
+    """`start`, a record of numbers, with the named ones replaced, texts read as numbers.  Raises RecipeError."""
+    out = start
+    kinds = {f.name: type(getattr(out, f.name)) for f in fields(out) if isinstance(getattr(out, f.name), int | float)}
     for name, value in options:
         if name not in kinds:
             raise RecipeError(f"training number {name!r}: expected one of {', '.join(kinds)}")

@@ -42,10 +42,10 @@ def test_a_reply_that_reads_as_another_answer_is_refused(monkeypatch: pytest.Mon
 
 
 def test_numbers_of_a_training():
-    assert sft.tuned([("rank", "8"), ("rate", "1e-4")]) == replace(sft.Tuning(), rank=8, rate=1e-4)
+    assert sft.tuned([("rank", "8"), ("rate", "1e-4")], sft.Tuning()) == replace(sft.Tuning(), rank=8, rate=1e-4)
     for wrong in (("ranks", "8"), ("rank", "8.5"), ("rank", "0"), ("dropout", "1"), ("rate", "nan"), ("epochs", "-1")):
         with pytest.raises(RecipeError, match=wrong[0]):
-            sft.tuned([wrong])
+            sft.tuned([wrong], sft.Tuning())
 
 
 def llamafactory_reads(row: dict[str, Any], entry: dict[str, Any]) -> tuple[str, list[tuple[str, str]], list[str]]:

@@ -44,7 +44,7 @@ def quiet(title: str, total: int) -> Iterator[Any]:
 
 
 def train(data: Rows, checkpoint: Path, out: Path, test: Rows | None = None, reasoning: str = "none", **numbers: Any) -> Path:
-    plan = lora.Plan(str(checkpoint), FRAMES, PIXELS, reasoning, tuning=sft.tuned(numbers.items()))
+    plan = lora.Plan(str(checkpoint), FRAMES, PIXELS, reasoning, tuning=sft.tuned(numbers.items(), sft.Tuning()))
     return lora.train(data, (lambda: test) if test else None, plan, out, quiet, lambda text: None)
 
 

@@ -1,7 +1,7 @@
 """Fine-tune a model on the train split, and evaluate it on the test split.
 
-`qwen3_vl=CHECKPOINT` gets a LoRA adapter that sees clips exactly as evaluation shows them.  Stopped at any moment, the same command goes
-on from the last checkpoint.
+`qwen3_vl=CHECKPOINT` gets a LoRA adapter that sees clips exactly as evaluation shows them.  `track_reader` is trained from nothing on
+scripted people and needs no video.  Stopped at any moment, the same command goes on: from the last checkpoint, or with the people made.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from builder.terminal import bar
@@ -17,7 +19,7 @@ from builder.verbs import at_least
 
 HELP = "fine-tune a model on the train split"
 EXAMPLE = "humanmovevqa train --model qwen3_vl=Qwen/Qwen3-VL-8B-Instruct --data humanmovevqa --videos clips --out tuned"
-MODELS = ("qwen3_vl",)
+MODELS = ("qwen3_vl=CHECKPOINT", "track_reader")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,8 +39,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--timestamps", choices=("true", "llamafactory"), default="true", help="seconds that the model reads (default: true)"
     )
     parser.add_argument(
-        "--set", action="append", metavar="KEY=VALUE", default=[], help="a number of the training, such as epochs=2 or rank=8; repeatable"
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        default=[],
+        help="a number of the training, such as epochs=2 or rank=8 (track_reader: people, steps, minutes, rate, seed); repeatable",
     )
+    parser.add_argument("--work", type=Path, default=Path("work"), help="work folder for track_reader's people (default: ./work)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that make them (default: 2)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of checkpoints, adapter, curves and evaluation")
     parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
 
@@ -46,28 +54,35 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the result lies."""
     from builder import rows, sft, watching
-    from builder.train import lora
+    from builder.train import lora, reader
 
-    at_least(args, frames=1, pixels=1)
+    def say(text: str) -> None:
+        if not args.quiet:
+            print(text, file=sys.stderr)
+
+    def bars(title: str, total: int) -> AbstractContextManager[Callable[[int, int, str], None]]:
+        return bar(title, total, args.quiet)
+
+    at_least(args, frames=1, pixels=1, workers=1)
     name, _, checkpoint = args.model.partition("=")
-    if name not in MODELS or not checkpoint:
-        raise SetupError(f"--model {args.model}: expected {' or '.join(f'{m}=CHECKPOINT' for m in MODELS)}")
-    pairs = [text.partition("=") for text in args.set]
+    numbers = [(key, value) for key, _, value in (text.partition("=") for text in args.set)]
+    if name == "track_reader" and not checkpoint:
+        made = sft.tuned(numbers, reader.Plan(work=args.work, workers=args.workers))
+        print(reader.train(made, args.out, bars, say))
+        return 0
+    if name != "qwen3_vl" or not checkpoint:
+        raise SetupError(f"--model {args.model}: expected {' or '.join(MODELS)}")
     plan = lora.Plan(
         checkpoint=checkpoint,
         frames=args.frames,
         pixels=args.pixels,
         reasoning=args.reasoning,
         timestamps=args.timestamps,
-        tuning=sft.tuned((key, value) for key, _, value in pairs),
+        tuning=sft.tuned(numbers, sft.Tuning()),
         videos=args.videos or (Path(os.environ[watching.VARIABLE]) if os.environ.get(watching.VARIABLE) else None),
     )
     data = rows.read(args.data, args.config, args.split)
     test = None if args.test_split == "none" else lambda: rows.read(args.data, args.config, args.test_split)
 
-    def say(text: str) -> None:
-        if not args.quiet:
-            print(text, file=sys.stderr)
-
-    print(lora.train(data, test, plan, args.out, lambda title, total: bar(title, total, args.quiet), say))
+    print(lora.train(data, test, plan, args.out, bars, say))
     return 0
