@@ -85,29 +85,29 @@ def test_only_the_reply_is_learnt_and_each_clip_is_decoded_once(tiny_qwen: Path)
         conversations.collate(processor, examples[:1], 50)
 
 
-def test_resuming_gives_the_same_curve_and_weights(tiny_qwen: Path, tmp_path: Path):
+def test_resuming_gives_the_same_curve_and_weights(tiny_qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from safetensors.torch import load_file
 
+    monkeypatch.setattr(sft, "LONGEST_REPLY", {"none": 4})  # random weights never stop by themselves
     numbers = {"epochs": 2, "batch": 1, "accumulate": 2, "save_every": 2, "rate": 1e-3, "rank": 4}
-    whole = train(few(6), tiny_qwen, tmp_path / "whole", **numbers)
+    whole = train(few(4), tiny_qwen, tmp_path / "whole", **numbers)
     (tmp_path / "cut").mkdir()
     for name in (runs.CONFIG, lora.CHECKPOINTS):
         copy = shutil.copytree if (tmp_path / "whole" / name).is_dir() else shutil.copy
         copy(tmp_path / "whole" / name, tmp_path / "cut" / name)
-    for step in (4, 6):
-        shutil.rmtree(tmp_path / "cut" / lora.CHECKPOINTS / f"checkpoint-{step}")
+    shutil.rmtree(tmp_path / "cut" / lora.CHECKPOINTS / "checkpoint-4")
     torn = tmp_path / "cut" / lora.CHECKPOINTS / "checkpoint-4"
     torn.mkdir()
     (torn / "adapter_model.safetensors").write_bytes(b"half")
-    again = train(few(6), tiny_qwen, tmp_path / "cut", **numbers)
+    again = train(few(4), tiny_qwen, tmp_path / "cut", **numbers)
     curves = [json.loads((tmp_path / name / lora.CURVES).read_text()) for name in ("whole", "cut")]
     assert curves[0] == curves[1]
-    assert [h["step"] for h in curves[0] if "loss" in h] == [1, 2, 4, 6]
+    assert [h["step"] for h in curves[0] if "loss" in h] == [1, 2, 4]
     first, second = (load_file(folder / "adapter_model.safetensors") for folder in (whole, again))
     assert all((first[name] == second[name]).all() for name in first)
     assert (tmp_path / "cut" / lora.PICTURE).read_text().startswith("<svg")
     with pytest.raises(StoreError, match="tuning"):
-        train(few(6), tiny_qwen, tmp_path / "cut", **numbers | {"rank": 8})
+        train(few(4), tiny_qwen, tmp_path / "cut", **numbers | {"rank": 8})
 
 
 @pytest.mark.slow
