@@ -284,7 +284,9 @@ def load(path: Path) -> tuple[Any, Words, dict[str, Any]]:
         net = network(Shape(**head["shape"]))
         net.load_state_dict(weights)
     except FileNotFoundError:
-        raise DataError(f"track reader {path}: no such file; `humanmovevqa train --model track_reader --out DIR` makes one") from None
+        raise DataError(
+            f"track reader {path}: no such file; `humanmovevqa train --model track_reader --out DIR` makes one, which track_reader=FILE names"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise DataError(f"track reader {path}: not a file of this version's reader ({' '.join(str(error).split())[:200]})") from None
     return net.eval(), Words(tuple(head["words"])), head
