@@ -285,7 +285,7 @@ def load(path: Path) -> tuple[Any, Words, dict[str, Any]]:
         net.load_state_dict(weights)
     except FileNotFoundError:
         raise DataError(
-            f"track reader {path}: no such file; `humanmovevqa train --model track_reader --out DIR` makes one, which track_reader=FILE names"
+            f"no track reader {path}; `humanmovevqa train --model track_reader --out DIR` makes one; name it track_reader=FILE"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise DataError(f"track reader {path}: not a file of this version's reader ({' '.join(str(error).split())[:200]})") from None

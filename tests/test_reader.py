@@ -80,7 +80,7 @@ def test_it_answers_through_the_harness_and_can_be_blinded(small: Path, people: 
 
 
 def test_a_file_that_is_none_of_ours_is_one_line(small: Path, tmp_path: Path):
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="no track reader"):
         reader.load(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(small.read_bytes()[:-50])
     with pytest.raises(DataError, match="not a file of this version"):
