@@ -10,13 +10,14 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from builder import __version__, lifting, motion, pipeline, plugins, prompts, recipe, runs, store, watching
 from builder.rows import Item, Rows
-from builder.types import BuildError, DataError, HumanMoveError, PluginError, Question, SetupError, Track
+from builder.types import BuildError, DataError, HumanMoveError, PluginError, Question, SetupError, Track, VideoError
 from builder.watching import Footage, Model, Prompt, Shown, Watch
 from builder.workers import Progress
 
@@ -111,7 +112,8 @@ def evaluate(data: Rows, plan: Plan, out: Path, progress: Progress, say: Callabl
         _cost(model, list(put.values()), shown, plan, say)
         clock, started = Clock(), time.monotonic()
         try:
-            _answer(model, groups, put, shown, found, tracks, file, clock, lambda k: progress(k, todo, ""))
+            show = partial(_look, shown=shown, found=found, tracks=tracks, clock=clock)
+            _answer(model, groups, put, show, file, clock, lambda k: progress(len(asks) - todo + k, len(asks), ""), plan.skip_missing, say)
         finally:
             if todo:
                 runs.write_speed(out, _session(clock, time.monotonic() - started))
@@ -119,35 +121,44 @@ def evaluate(data: Rows, plan: Plan, out: Path, progress: Progress, say: Callabl
     return run
 
 
+def _look(
+    group: Sequence[Ask], shown: Shown, found: Mapping[str, Footage], tracks: Mapping[str, Mapping[str, Track]], clock: Clock
+) -> Watch:
+    """What the model is shown of the clip that these questions share."""
+    began = time.monotonic()
+    name = group[0].item.video_id
+    where = found.get(name)
+    if where is None or shown.mode in ("blind", "track-text"):
+        watch = Watch(name, tracks=tracks.get(name, {}))
+    elif shown.mode == "file":
+        watch = Watch(name, video=where.path)
+    else:
+        watch = watching.look(name, where, shown)
+    clock.decode_s += time.monotonic() - began
+    return watch
+
+
 def _answer(
     model: Model,
     groups: Sequence[Sequence[Ask]],
     put: Mapping[str, Prompt],
-    shown: Shown,
-    found: Mapping[str, Footage],
-    tracks: Mapping[str, Mapping[str, Track]],
-    file: Any,
+    show: Callable[[Sequence[Ask]], Watch],
+    file: IO[bytes],
     clock: Clock,
     tick: Callable[[int], None],
+    skip: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Ask group by group, frames of the next clip being decoded meanwhile, and keep each reply as it comes."""
-
-    def look(group: Sequence[Ask]) -> Watch:
+    for group, watch in watching.prefetched(groups, show):
         began = time.monotonic()
-        item = group[0].item
-        where = found.get(item.video_id)
-        if where is None or shown.mode in ("blind", "track-text"):
-            watch = Watch(item.video_id, tracks=tracks.get(item.video_id, {}))
-        elif shown.mode == "file":
-            watch = Watch(item.video_id, video=where.path)
-        else:
-            watch = watching.look(item.video_id, where, shown)
-        clock.decode_s += time.monotonic() - began
-        return watch
-
-    for group, watch in watching.prefetched(groups, look):
-        began = time.monotonic()
-        watched = watch()
+        try:
+            watched = watch()
+        except VideoError as error:  # damage that its header did not show
+            if not skip:
+                raise
+            say(f"skipping {len(group)} questions: {error}")
+            continue
         clock.waited_s += time.monotonic() - began
         open_asks = {a.key: a for a in group}
         last = time.monotonic()
@@ -197,9 +208,11 @@ def load(module: Any, plan: Plan, shown: Shown, data: Rows) -> Model:
     given: dict[str, Any] = dict(plan.options)
     needs = module.ABOUT.get("needs", ())
     if "train" in needs:
-        given["train"] = train_questions(plan)
+        given["train"] = train_questions(plan, data)
     if "shown" in needs:
         given["shown"] = {"mode": shown.mode, "frames": shown.frames, "pixels": shown.pixels, "data": data.fingerprint}
+    if "recipe" in needs:
+        given["recipe"] = data.items[0].recipe
     try:
         inspect.signature(module.load).bind(plan.checkpoint, **given)
     except TypeError as error:
@@ -209,11 +222,16 @@ def load(module: Any, plan: Plan, shown: Shown, data: Rows) -> Model:
     return model
 
 
-def train_questions(plan: Plan) -> list[Question]:
-    """The questions of the train split, for models that know how often what is right.  Raises DataError."""
-    if plan.train is None:
-        raise DataError(f"model {plan.model} learns from the train split; these rows come without one")
-    return [item.question for item in plan.train().items]
+def train_questions(plan: Plan, data: Rows) -> list[Question]:
+    """The questions of the train split, for models that know how often what is right.
+
+    Raises DataError where there is none, or it holds questions that are asked: a file without splits would teach the answers.
+    """
+    train = plan.train().items if plan.train else ()
+    asked = {item.question.id for item in data.items}
+    if not train or any(item.question.id in asked for item in train):
+        raise DataError(f"model {plan.model} learns from a train split; {data.name} has none apart from what is asked")
+    return [item.question for item in train]
 
 
 def identity(plan: Plan, shown: Shown, data: Rows, model: Model) -> dict[str, Any]:

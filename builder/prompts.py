@@ -57,12 +57,13 @@ UNREADABLE = -1
 THOUGHT = re.compile(r"<(think|thinking|thought|reasoning|observe|analysis)>.*?(?:</\1>|(?=<answer>)|\Z)", re.DOTALL | re.IGNORECASE)
 THOUGHT_END = re.compile(r"\A.*</(?:think|thinking|thought|reasoning|observe|analysis)>", re.DOTALL | re.IGNORECASE)
 TAG = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
-MARKUP = re.compile(r"<\|[^|>]*\|>|[*`$#]+|\\(?:boxed|text|mathrm|textbf)\b")
+MARKUP = re.compile(r"<\|[^|>]*\|>|[*`$#]+|\\[()\[\]]|\\(?:boxed|text|mathrm|textbf)\b")
 KEYS = ("answer", "final_answer", "choice", "option", "letter", "prediction")
 
 LINK = r"(?:\s*(?:\bis\b|\bwould be\b|\bshould be\b|\bmust be\b|:|=|-|–|—))+"
 SOFT = r"(?:(?:\w+ly|option|choice|letter|the)\s+)*"  # "is clearly option B"
 OPEN = r"[(\[{\"']*\s*"
+JUDGED = r"(?:is|seems|appears)\s+(?:to be\s+)?(?:the\s+)?(?:most\s+)?(?:correct|right|best|accurate|answer|likely|plausible)\b"
 STATED = re.compile(
     rf"(?i:\banswer{LINK}\s*{SOFT}{OPEN})(?P<a>[A-Ha-h])\b"
     rf"|(?i:\banswer\s+(?:option\s+)?{OPEN})(?P<b>[A-H])\b"
@@ -70,8 +71,8 @@ STATED = re.compile(
     rf"|(?i:\b(?:i|i'd|i'll|we)\s+(?:(?:would|will|must|can)\s+)?(?:choose|pick|select|go with|say|think|guess)\s+)"
     rf"(?i:(?:it is\s+|it's\s+)?{SOFT}{OPEN})(?P<d>[A-H])\b"
     rf"|(?i:\b(?:it is|it's)\s+{SOFT}{OPEN})(?P<e>[A-H])\b(?=[)\]}}\"']*\s*(?:[.!]|\Z))"
-    rf"|{OPEN}\b(?P<f>[A-H])[)\]}}\"'.]*\s+(?i:is\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|accurate|answer)\b)"
-    rf"|答案(?:应该)?(?:是|为)?\s*[::]?\s*{OPEN}(?P<g>[A-H])(?![A-Za-z])"
+    rf"|{OPEN}\b(?P<f>[A-H])[)\]}}\"'.]*\s+(?i:{JUDGED})"
+    rf"|答案(?:应该)?(?:是|为)?\s*[:\uff1a]?\s*{OPEN}(?P<g>[A-H])(?![A-Za-z])"
 )
 SAID = re.compile(rf"(?i:\banswer{LINK})\s*(.+)")
 SECOND = re.compile(
@@ -100,6 +101,7 @@ VERBS = (
 BARE = re.compile(r"[\W_]*(?:(?:option|choice|letter)\s+)?[\W_]*([A-Ha-h])[\W_]*", re.IGNORECASE)
 LEADING = re.compile(rf"[\s\-–•]*(?i:(?:option|choice)\s+)?{OPEN}([A-Ha-h])\b")
 LISTED = re.compile(rf"^[\s\-–•]*(?:option\s+)?{OPEN}([A-H])\s*[).:\]]", re.MULTILINE | re.IGNORECASE)
+INLINE = re.compile(r"\(([A-H])\)")
 CLOSING = re.compile(r"\(([A-H])\)\s*[.!]?\s*\Z")
 WORD = re.compile(r"\d+(?:[.,]\d+)?|[^\W\d_]+(?:'[^\W\d_]+)?")
 NUMBERS = {w: str(i) for i, w in enumerate("zero one two three four five six seven eight nine ten".split())}
@@ -162,7 +164,8 @@ def _stated(text: str, n: int, options: Sequence[str]) -> int | None:
 def _leading(text: str, n: int, options: Sequence[str]) -> int | None:
     """A letter in front, as in "B. Left" or "B because"; not where the reply lists options."""
     match = LEADING.match(text)
-    if match is None or len({letter.upper() for letter in LISTED.findall(text)}) > 1:
+    inline = INLINE.findall(text.partition("\n")[0])
+    if match is None or len(set(inline)) > 1 or len({letter.upper() for letter in LISTED.findall(text)}) > 1:
         return None
     return _letter(match[1], text[match.end() :], options)
 

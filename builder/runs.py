@@ -245,7 +245,8 @@ def probe_drops(found: Sequence[Run]) -> list[dict[str, Any]]:
         if base.config["identity"]["mode"] != "video":
             continue
         for other in found:
-            if other is base or _setting(other) != _setting(base):
+            asked = {g.question_id for g in base.graded} & {g.question_id for g in other.graded}
+            if other is base or _setting(other) != _setting(base) or not asked:
                 continue
             change = scoring.compare(base.graded, other.graded)["macro"]
             named = {"title": base.title, "mode": other.config["identity"]["mode"]}

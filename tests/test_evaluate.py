@@ -314,6 +314,24 @@ def test_missing_and_broken_videos_are_listed_before_the_model_loads(tmp_path: P
         asked(replace(plan, skip_missing=True, videos=tmp_path / "nowhere"), tmp_path / "run2", data)
 
 
+def test_a_video_that_breaks_midway_stops_the_run_or_is_left_out(
+    tmp_path: Path, model: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    real = watching.look
+
+    def look(video_id: str, *more: Any) -> Watch:
+        if video_id == "sample/loop":
+            raise VideoError("loop.mp4: after 3.00 s a frame is damaged")
+        return real(video_id, *more)
+
+    monkeypatch.setattr(watching, "look", look)
+    plan = Plan(model(first), frames=2, pixels=2000)
+    with pytest.raises(VideoError, match="damaged"):
+        asked(plan, tmp_path / "run")
+    found = asked(replace(plan, skip_missing=True), tmp_path / "run")
+    assert list(found["unanswered"]) == ["sample/loop"]
+
+
 def test_another_run_s_folder_is_left_alone(tmp_path: Path):
     asked(Plan("chance"), tmp_path / "run")
     before = (tmp_path / "run" / runs.SAMPLES).read_bytes()
@@ -380,6 +398,12 @@ def test_a_plugin_that_breaks_the_contract_is_told(tmp_path: Path, model: Callab
         asked(Plan(model(twice, sees="text")), tmp_path / "run")
     with pytest.raises(PluginError, match="expected one of video"):
         asked(Plan(model(first, sees="everything")), tmp_path / "run2")
+
+
+def test_nothing_is_learnt_from_what_is_asked(tmp_path: Path):
+    for train in (None, lambda: DATA):
+        with pytest.raises(DataError, match="has none apart from what is asked"):
+            evaluate.evaluate(DATA, Plan("blind", train=train), tmp_path / "run", quiet, quiet)
 
 
 def test_tracks_must_come_from_somewhere(tmp_path: Path):

@@ -200,6 +200,9 @@ def test_publish_again_and_add_a_split(hub: Hub, person: Callable[..., Person], 
     assert "| validation | 0.1.0 | default (00000001) | groundtruth | 9 |" in text
     assert "| train | 0.1.0 | default (00000000) | groundtruth | 18 |" in text
 
+    me.push(build(tmp_path / "extra", {"synthetic": {"extra": 3}}, seed=4), "--split", "extra")
+    assert json.loads(hub.content(REPO, "build_info.json"))["blind"] == info["blind"]
+    assert "| validation | 0.1.0 | default (00000001) | groundtruth | 9 |" in hub.content(REPO, "README.md").decode().splitlines()
     me.push(build(tmp_path / "other", {"synthetic": {"test": 3}}, seed=2), "--split", "test")
     info = json.loads(hub.content(REPO, "build_info.json"))
     assert "blind" not in info  # nobody has attacked this test split with that training split

@@ -5,10 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +25,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder import evaluate, plugins, prompts, rows, runs, watching
+from builder import evaluate, plugins, prompts, qwen, rows, runs, watching
 from builder.evaluate import Plan
 from builder.types import BuildError, HumanMoveError, SetupError
 
@@ -329,3 +334,39 @@ def test_a_wrong_option_is_one_line_and_shows_no_secret(options: dict[str, str],
     assert says in str(caught.value)
     assert "secret" not in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_real_server_answers(tiny_qwen: Path, tmp_path: Path):
+    """`transformers serve` with a tiny Qwen3-VL: real HTTP, real chat template, real pictures."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("openai")
+    folder = tmp_path / "served"
+    shutil.copytree(tiny_qwen, folder)
+    (folder / "chat_template.jinja").write_text(qwen.TEMPLATE)
+    (tmp_path / "home" / "hub").mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(Path(__file__).with_name("tiny_qwen3_vl.py")), "serve", str(folder), str(port)]
+    home = os.environ | {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    with open(tmp_path / "log", "wb") as log, subprocess.Popen(command, stdout=log, stderr=log, env=home) as process:
+        try:
+            until = time.monotonic() + 180
+            while True:
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                    break
+                except OSError:
+                    assert process.poll() is None, (tmp_path / "log").read_text()[-2000:]
+                    assert time.monotonic() < until, "the server did not start"
+                    time.sleep(0.5)
+            options = {"url": f"http://127.0.0.1:{port}/v1", "max_tokens": "6", "concurrency": "2", "retries": "2"}
+            for mode, least in (("blind", 100), ("video", 130)):
+                asking = Plan("openai_api", str(folder), options, mode=mode, limit=3, frames=3, pixels=9216)
+                found = run(asking, tmp_path / mode)
+                assert (found["n"], found["finish"]) == (3, {"length": 3})
+                tokens = [s["tokens"] for s in runs.read_samples(tmp_path / mode / runs.SAMPLES)]
+                assert all(t[0] > least for t in tokens)
+        finally:
+            process.terminate()

@@ -105,7 +105,7 @@ def test_a_model_says_what_it_is_and_what_it_sees(name: str):
     module = evaluate.plugin(name)
     assert module.ABOUT["title"]
     assert module.ABOUT["sees"] in watching.SEES
-    assert set(module.ABOUT.get("needs", ())) <= {"train", "shown"}
+    assert set(module.ABOUT.get("needs", ())) <= {"train", "shown", "recipe"}
     assert module.__doc__
     assert module.load.__doc__
 

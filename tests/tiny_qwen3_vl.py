@@ -1,7 +1,7 @@
 """A Qwen3-VL of 0.3 million random weights, made from the real classes in a second: everything of the real path but its knowledge.
 
 The tokenizer is a small BPE trained on the packaged questions; the processor, the video processor and the model are those of
-transformers.  `python tests/tiny_qwen3_vl.py DIR` writes one.
+transformers.  `python tests/tiny_qwen3_vl.py DIR` writes one, `... serve DIR PORT` puts it behind transformers' own server.
 """
 
 from __future__ import annotations
@@ -122,6 +122,29 @@ def write(folder: Path, template: bool = False) -> Path:
     return folder
 
 
+def serve(folder: str, port: str) -> None:
+    """`transformers serve` for that folder, on this machine's torchvision: pictures are opened by Pillow where it cannot."""
+    torchvision_works()
+    import io
+
+    import numpy as np
+    import torch
+    import torchvision.io
+    from PIL import Image
+    from transformers.cli.transformers import main
+
+    def decode_image(data: torch.Tensor, *args: object, **options: object) -> torch.Tensor:
+        picture = Image.open(io.BytesIO(data.numpy().tobytes())).convert("RGB")
+        return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+    torchvision.io.decode_image = decode_image
+    sys.argv = ["transformers", "serve", folder, "--device", "cpu", "--port", port]
+    main()
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    print(write(Path(sys.argv[1]), template=True))
+    if sys.argv[1] == "serve":
+        serve(*sys.argv[2:])
+    else:
+        print(write(Path(sys.argv[1]), template=True))

@@ -10,7 +10,7 @@ from typing import Any
 from builder.hub.shards import Content, Unit
 
 LEARNED, ATTACKED = "train", "test"  # the splits that the blind solvers' scores are about
-BESIDE = ("validation", "builds", "parts")  # not of the build itself
+BESIDE = ("validation", "builds", "parts", "blind_of")  # not of the build itself
 
 
 def build_id(info: Mapping[str, Any]) -> str:
@@ -29,45 +29,50 @@ def merged(
     numbers that are not about exactly what is published (what was generated, how much of it can be guessed) are left out.
     """
     validation = {"validation": there["validation"]} if "validation" in there else {}
-    own, theirs = _part(info), _part(there)
-    known = there.get("builds", {})
-    builds = {
-        f"{source}/{split}": (own if (source, split) in mine else known.get(f"{source}/{split}", theirs))
-        | {"lifter": (info if (source, split) in mine else there).get("lifters", {}).get(source, "unknown")}
-        for source, split in sorted(contents)
-    }
+    builds = {"/".join(unit): _part(info, unit) if unit in mine else _kept(there, unit) for unit in sorted(contents)}
     ids = {part["build"] for part in builds.values()}
-    if ids == {own["build"]} and set(contents) == set(whole):
+    if ids == {build_id(info)} and set(contents) == set(whole):
         return {**info, **validation}
     counts: dict[str, dict[str, dict[str, int]]] = {}
     for (source, split), found in sorted(contents.items()):
         counts.setdefault(source, {})[split] = dict(found.counts)
     out: dict[str, Any] = {"version": info.get("version"), "counts": counts, "builds": builds, "lifters": _lifters(builds), **validation}
-    attacked = {part["build"] for unit, part in builds.items() if unit.split("/")[1] in (LEARNED, ATTACKED)}
-    present = {split for _, split in contents} >= {LEARNED, ATTACKED}
-    for one, record in ((own, info), (theirs, there)):
-        complete = {unit for unit in contents if unit[1] in (LEARNED, ATTACKED)} >= {
-            u for u in _units(record) if u[1] in (LEARNED, ATTACKED)
-        }
-        if present and complete and attacked == {one["build"]} and "blind" in record:
-            out |= {key: record[key] for key in ("blind", "max_blind") if key in record}
+    for record in (info, there):
+        if _tells_of(record, builds):
+            out |= {key: record[key] for key in ("blind", "max_blind") if key in record} | {"blind_of": _attacked(record)}
             break
     if len(ids) == 1:
         return out | {"recipe": info.get("recipe", {})}
     return out | {"parts": _parts(builds, contents)}
 
 
-def _part(info: Mapping[str, Any]) -> dict[str, Any]:
+def _tells_of(record: Mapping[str, Any], builds: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a build's blind scores are about exactly the training and test splits that are published."""
+    published = {unit: part["build"] for unit, part in builds.items() if unit.split("/")[1] in (LEARNED, ATTACKED)}
+    made = {f"{source}/{split}" for source, splits in record.get("counts", {}).items() for split in splits if split in (LEARNED, ATTACKED)}
+    both = {unit.split("/")[1] for unit in published} == {LEARNED, ATTACKED}
+    return both and set(published) == made and set(published.values()) == {_attacked(record)} and "blind" in record
+
+
+def _attacked(record: Mapping[str, Any]) -> str:
+    """The build that a file's blind scores are about."""
+    return str(record.get("blind_of") or build_id(record))
+
+
+def _part(info: Mapping[str, Any], unit: Unit) -> dict[str, Any]:
+    """What is known of one source and split of a build."""
     recipe = info.get("recipe", {})
     return {
         "build": build_id(info),
         "version": info.get("version"),
         "recipe": {"name": recipe.get("name"), "digest": recipe.get("digest")},
+        "lifter": info.get("lifters", {}).get(unit[0], "unknown"),
     }
 
 
-def _units(info: Mapping[str, Any]) -> set[Unit]:
-    return {(source, split) for source, splits in info.get("counts", {}).items() for split in splits}
+def _kept(there: Mapping[str, Any], unit: Unit) -> dict[str, Any]:
+    """The same of one that stays in the repo: as an earlier push has put it down, else of the one build that was there."""
+    return dict(there.get("builds", {}).get("/".join(unit)) or _part(there, unit))
 
 
 def _lifters(builds: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from builder.hub.repo import File, State, Upload
 
+SHOWN = 60  # paths
+
 
 @dataclass(frozen=True, eq=False)
 class Staged:
@@ -68,10 +70,12 @@ class Plan:
         return bool(self.new or self.changed or self.deleted)
 
     def lines(self) -> list[str]:
-        """What a person reads before the push: one line per path."""
-        out = [
-            f"{word:7} {path}" for word, paths in (("new", self.new), ("change", self.changed), ("delete", self.deleted)) for path in paths
-        ]
+        """What a person reads before the push: a line per path, up to a number."""
+        words = (("new", self.new), ("change", self.changed), ("delete", self.deleted))
+        out = [f"{word:7} {path}" for word, paths in words for path in paths]
+        if len(out) > SHOWN:
+            counts = ", ".join(f"{len(paths)} {word}" for word, paths in words if paths)
+            out = [*out[:SHOWN], f"... in all {counts}"]
         rest = f"{self.same} files stay as they are" if self.same != 1 else "1 file stays as it is"
         return [*out, f"{rest}; {megabytes(self.size)} to upload at most"]
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from builder import motion, plugins, prompts, recipe
+from builder import motion, plugins, prompts
+from builder import recipe as recipes
 from builder.quantities import Measures
 from builder.types import CATEGORIES, Track
 from builder.watching import Model, Prompt, Reply, Watch
 
-ABOUT = {"title": "The question's own program on the track; no video model", "sees": "track"}
+ABOUT = {"title": "The question's own program on the track; no video model", "sees": "track", "needs": ("recipe",)}
 
 
-def load(checkpoint: str | None = None) -> Model:
-    """A model that reads `watch.tracks`; `checkpoint` names the recipe (default: default)."""
-    thresholds = recipe.load(checkpoint or "default")
+def load(checkpoint: str | None = None, recipe: str = "default") -> Model:
+    """A model that reads `watch.tracks`; `recipe` made the questions, `checkpoint` names another one or its file."""
+    thresholds = recipes.load(checkpoint or recipe)
 
     @lru_cache(maxsize=8)
     def measured(track: Track) -> Measures:
