@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from builder import sft, tables
-from builder.types import BuildError
+from builder.types import CATEGORIES, BuildError
 
-TEMPLATE = Path(__file__).resolve().parent.parent.parent / "cards" / "model.md"
+CARDS = Path(__file__).resolve().parent.parent.parent / "cards"
+WAYS = ("true", "noisy", "hidden", "reworded")
 
 
 def render(identity: Mapping[str, Any], history: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None) -> str:
@@ -17,7 +18,6 @@ def render(identity: Mapping[str, Any], history: Sequence[Mapping[str, Any]], re
 
     Raises BuildError where the template is missing.
     """
-    import jinja2
     from huggingface_hub import EvalResult, ModelCardData
 
     name = Path(identity["checkpoint"]).name
@@ -48,12 +48,7 @@ def render(identity: Mapping[str, Any], history: Sequence[Mapping[str, Any]], re
     )
     losses = [h for h in history if h.get("loss") is not None]
     watched = [h["score"] for h in history if h.get("score") is not None]
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    try:
-        template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BuildError(f"card template {TEMPLATE} is missing; install the project again, its folder `cards` belongs to it") from None
-    body = template.render(
+    body = _template("model.md").render(
         title=title,
         checkpoint=name if local else identity["checkpoint"],
         data=identity["data"],
@@ -70,3 +65,18 @@ def render(identity: Mapping[str, Any], history: Sequence[Mapping[str, Any]], re
         notes="" if result is None else "\n".join(tables.notes(result)),
     )
     return f"---\n{front.to_yaml()}\n---\n{body}"
+
+
+def render_reader(head: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+    """The page of a track reader, from its file's header and `train.reader.measure`.  Raises BuildError where the template is missing."""
+    return _template("track_reader.md").render(**head, measured=measured, ways=WAYS, categories=CATEGORIES)
+
+
+def _template(name: str) -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    try:
+        return environment.from_string((CARDS / name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BuildError(f"card template {CARDS / name} is missing; install the project again, its folder `cards` belongs to it") from None

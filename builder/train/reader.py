@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from builder import assemble, motion, reader, recipe, robustness, scoring, selection, store, wordings, workers
 from builder.performer import cast_clips, cast_reference
 from builder.recipe import Recipe
+from builder.train import card
 from builder.types import CATEGORIES, Question, StoreError
+from builder.viz import learning
 from builder.workers import Progress
 
 CAST = ("synthetic", "track-reader")
@@ -178,7 +180,18 @@ def train(plan: Plan, out: Path, bars: Bars, say: Callable[[str], None]) -> Path
     about = {"people": len(everybody), "steps": step, "parameters": size, "seed": plan.seed, "recipe": "default", "views": VIEWS}
     reader.save(out / WEIGHTS, net, shape, words, about)
     store.write_atomic(out / "curves.json", (json.dumps(history, indent=1) + "\n").encode())
+    store.write_atomic(out / "curves.svg", learning.curves(history).encode())
+    write_card(out / WEIGHTS, bars)
     return out / WEIGHTS
+
+
+def write_card(weights: Path, bars: Bars, number: int = 100) -> dict[str, Any]:
+    """Measure a reader and write score.json and its card, README.md, beside it."""
+    with bars("people asked", number) as progress:
+        found = measure(weights, number, progress=progress)
+    store.write_atomic(weights.parent / "score.json", (json.dumps(found, indent=1) + "\n").encode())
+    store.write_atomic(weights.parent / "README.md", card.render_reader(reader.load(weights)[2], found).encode())
+    return found
 
 
 def batches(everybody: Sequence[Person], words: reader.Words, plan: Plan) -> Iterator[tuple[Any, ...]]:
@@ -226,7 +239,9 @@ def _asked(asked: Sequence[Sequence[Any]], numbers: Callable[[str, int], list[in
     )
 
 
-def measure(path: Path | None = None, number: int = 200, seed: int = 7, reword: bool = True) -> dict[str, Any]:
+def measure(
+    path: Path | None = None, number: int = 200, seed: int = 7, reword: bool = True, progress: Progress = lambda *done: None
+) -> dict[str, Any]:
     """Scores of a reader on people whom it has never seen: `number` people of `synthetic=N@SEED`, asked what a build publishes of them.
 
     "true" is on their true tracks, "noisy" on copies with a lifter's errors, "hidden" without the track, "reworded" on true tracks in
@@ -238,7 +253,8 @@ def measure(path: Path | None = None, number: int = 200, seed: int = 7, reword: 
     net, words, head = reader.load(path or Path(plugins.load("models", "track_reader").PACKAGED))
     asked: list[Question] = []
     tracks: dict[str, dict[str, reader.Told]] = {}
-    for clip in cast_clips("synthetic", f"seed-{seed}", number):
+    for done, clip in enumerate(cast_clips("synthetic", f"seed-{seed}", number), start=1):
+        progress(done, number, clip.clip_id)
         (track,) = cast_reference(clip)
         described, questions = selection.questions_of(track, known)
         asked += questions
@@ -246,7 +262,13 @@ def measure(path: Path | None = None, number: int = 200, seed: int = 7, reword: 
         told = (reader.stretches(described), reader.movements(described))
         tracks[clip.clip_id] = {"true": told, "noisy": (reader.stretches(noisy), reader.movements(noisy)), "hidden": reader.hidden(told)}
     kept = assemble.choose(asked, known)
-    out: dict[str, Any] = {"people": number, "seed": seed, "questions": len(kept), "steps": head["steps"], "trained_on": head["people"]}
+    out: dict[str, Any] = {
+        "people": number,
+        "seed": seed,
+        "questions": len(kept),
+        "optimiser_steps": head["steps"],
+        "trained_on": head["people"],
+    }
     for way in ("true", "noisy", "hidden", *(["reworded"] if reword else [])):
         graded = []
         for clip_id, views in tracks.items():
