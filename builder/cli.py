@@ -23,6 +23,7 @@ VERBS = (
     "evaluate",
     "score",
     "compare",
+    "train",
     "export",
     "demo",
 )  # as --help shows them

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from builder.rows import Item
 from builder.store import write_atomic
 from builder.types import DataError
 
@@ -38,3 +39,15 @@ def write_folder(out: Path, files: Mapping[str, str], mark: str) -> None:
         )
     for name, text in files.items():
         write_atomic(out / name, text.encode())
+
+
+def need_videos(items: Iterable[Item], videos: Path | None) -> None:
+    """Raise DataError when a folder of clips is given and lacks some of those asked about."""
+    if videos is None:
+        return
+    paths = sorted({item.video_path for item in items})
+    gone = [path for path in paths if not (videos / path).is_file()]
+    if gone:
+        raise DataError(
+            f"{len(gone)} of {len(paths)} clips are not under {videos}, the first: {gone[0]}; put them there, or leave out --videos"
+        )

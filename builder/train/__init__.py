@@ -1,0 +1,1 @@
+"""Fine-tuning: LoRA on a video model (`lora`), and the small reader of tracks (`reader`)."""
