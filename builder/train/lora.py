@@ -170,7 +170,7 @@ def _teacher(model: Any, processor: Any, data: Any, plan: Plan, out: Path, progr
             found = self.probes() if self.probes else {}
             model.train()
             self.log(dict(found))
-            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
+            self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
             return dict(found)
 
     class Told(TrainerCallback):
