@@ -12,12 +12,13 @@ import yaml
 from builder import card, cli, rows
 
 TASKS = {t["id"] for t in yaml.safe_load((rows.SAMPLE / "eval.yaml").read_text())["tasks"]}
+CHANCE = ("evaluate", "--model", "chance", "--data", str(rows.SAMPLE), "--quiet")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "chance"
-    assert cli.main(["evaluate", "--model", "chance", "--quiet", "--out", str(run)]) == 0
+    assert cli.main([*CHANCE, "--out", str(run)]) == 0
     return run
 
 
@@ -47,7 +48,7 @@ def test_the_hub_reads_values_for_the_dataset_s_own_tasks(made: Path, tmp_path: 
 
 def test_what_cannot_be_published_is_one_line(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     few = tmp_path / "few"
-    assert cli.main(["evaluate", "--model", "chance", "--quiet", "--limit", "5", "--out", str(few)]) == 0
+    assert cli.main([*CHANCE, "--limit", "5", "--out", str(few)]) == 0
     capsys.readouterr()
     for run, more, says in (
         (made, [], "is no Hub repo; pass --data OWNER/NAME"),
