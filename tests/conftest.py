@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,10 @@ atexit.register(shutil.rmtree, _home, ignore_errors=True)
 for _name in ("HF_DATASETS_CACHE", "HF_HUB_CACHE", "HF_TOKEN", "HF_ENDPOINT", "HUMANMOVEVQA_DATA"):
     os.environ.pop(_name, None)
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=_home, HF_HUB_DISABLE_TELEMETRY="1", MPLBACKEND="Agg")
+
+# A runner in the background ignores Ctrl-C, and whatever is started here would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
