@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -263,27 +262,6 @@ HOSTILE_VIDEOS = {
     "another ending": lambda d: written(d / "a.m3u8", b"#EXTM3U\n"),
     "no ending": lambda d: written(d / "a", b"x"),
 }
-
-
-@pytest.fixture
-def listener() -> Iterator[tuple[int, list[str]]]:
-    """A server on this machine that must see nothing: (port, the paths it was asked for)."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(404)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1], asked
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.mark.parametrize("what", HOSTILE_VIDEOS)

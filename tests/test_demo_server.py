@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -87,26 +85,6 @@ def test_eight_visitors_at_once_get_their_own_answers(address: str, tmp_path: Pa
         answers = list(pool.map(visit, range(8)))
     assert [a for a, _ in answers] == ["To the left" if k % 2 else "To the right" for k in range(8)]
     assert {b for _, b in answers} == {"Yes"}
-
-
-@pytest.fixture
-def listener() -> Iterator[tuple[int, list[str]]]:
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1], asked
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.mark.parametrize(
