@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from builder.lifters.monocular.records import Person
+from builder.outputs import number_option
 from builder.types import Clip, Floats, LiftError, SetupError, Track
 from builder.video import Frame, read_frames, shot_cuts
 from builder.video.container import LIMITS, Scan, scan
@@ -46,8 +47,8 @@ def load(
     "moving" when known.  weights: a folder with BlazePose's two files.  Raises SetupError for a wrong option and for what this
     machine lacks.
     """
-    focal = _number("focal", focal, 10.0, 1e6)
-    height_m = _number("subject_height_m", subject_height_m, *HEIGHTS_M)
+    focal = number_option("focal", focal, 10.0, 1e6)
+    height_m = number_option("subject_height_m", subject_height_m, *HEIGHTS_M)
     if camera not in CAMERAS:
         raise SetupError(f"option camera={camera}: expected one of {', '.join(CAMERAS)}")
 
@@ -63,18 +64,6 @@ def load(
             raise LiftError(f"{clip.clip_id}: {error}") from None
 
     return lift
-
-
-def _number(name: str, given: float | str | None, low: float, high: float) -> float | None:
-    if given is None or given == "":
-        return None
-    try:
-        value = float(given)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise SetupError(f"option {name}={given}: expected a number from {low:g} to {high:g}")
-    return value
 
 
 class Watched(NamedTuple):

@@ -212,15 +212,14 @@ def _suppressed(boxes: Floats, rois: Floats, scores: Floats) -> tuple[Floats, Fl
 
 def _refined(at: Floats, heatmap: NDArray[np.float32]) -> Floats:
     """Landmarks (39, 2), 0-1, moved to the centre of mass of their heatmaps (64, 64, 39) nearby, where these are sure enough."""
-    out = at.copy()
     size = heatmap.shape[0]
-    for k, (x, y) in enumerate(at * size):
-        column, row = int(x), int(y)
-        if not (0 <= column < size and 0 <= row < size):
-            continue
-        x0, x1 = max(column - HEATMAP_REACH, 0), min(column + HEATMAP_REACH + 1, size)
-        y0, y1 = max(row - HEATMAP_REACH, 0), min(row + HEATMAP_REACH + 1, size)
-        sure = _sigmoid(heatmap[y0:y1, x0:x1, k].astype(float))
-        if sure.max() >= HEATMAP_MIN:
-            out[k] = (sure.sum(0) @ np.arange(x0, x1) / sure.sum() / size, sure.sum(1) @ np.arange(y0, y1) / sure.sum() / size)
-    return out
+    cell = np.trunc(at * size).astype(int)
+    near = cell[:, None] + np.arange(-HEATMAP_REACH, HEATMAP_REACH + 1)[:, None]  # (39, 7, 2): columns and rows about each
+    inside = (near >= 0) & (near < size)
+    column, row = np.moveaxis(np.clip(near, 0, size - 1), -1, 0)
+    sure = _sigmoid(heatmap[row[:, :, None], column[:, None], np.arange(len(at))[:, None, None]].astype(float))
+    sure *= inside[:, :, None, 1] & inside[:, None, :, 0]
+    good = ((cell >= 0) & (cell < size)).all(axis=1) & (sure.max(axis=(1, 2)) >= HEATMAP_MIN)
+    across, down = sure.sum(axis=1), sure.sum(axis=2)
+    centre = np.stack([(across * near[:, :, 0]).sum(axis=1), (down * near[:, :, 1]).sum(axis=1)], axis=1)
+    return np.where(good[:, None], centre / np.maximum(sure.sum(axis=(1, 2)), HEATMAP_MIN)[:, None] / size, at)

@@ -102,7 +102,7 @@ class Background:
         grey = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY)
         if self._scale < 1:
             size = round(self._width * self._scale), round(self._height * self._scale)
-            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR)  # never to less than half: no pixel is skipped
         free = self._free(grey.shape, boxes_px)
         if not (self._rested and self._rests(grey, free)):
             if len(self._places):
