@@ -91,11 +91,19 @@ def manifest(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"{folder}: expected a dataset folder with {MANIFEST}, found none; make one with: humanmovevqa build --out DIR"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); build the dataset again") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise DataError(f"{path}: expected a manifest of format {FORMAT!r}, got another file; is this folder a HumanMoveVQA dataset?")
+    files = found.get("files")
+    if not isinstance(files, list) or not all(_is_entry(entry) for entry in files):
+        raise DataError(f"{path}: expected path, size and sha256 of every file, got something else; build the dataset again")
     return found
+
+
+def _is_entry(entry: object) -> bool:
+    kinds = {"path": str, "size": int, "sha256": str}
+    return isinstance(entry, dict) and all(type(entry.get(name)) is kind for name, kind in kinds.items())
 
 
 def is_built(folder: Path) -> bool:

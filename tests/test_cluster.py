@@ -13,6 +13,7 @@ import pytest
 from test_pipeline import content
 
 from builder import cli, cluster, lifting, pipeline
+from builder.recipe import FOLDER as RECIPES
 from builder.types import BuildError
 
 pytest.importorskip("datatrove", reason="datatrove is an extra")
@@ -64,11 +65,18 @@ PROGRAMS = {
 }
 
 
+def quick(folder: Path) -> Path:
+    """A recipe that doubts little, so that asking is soon done."""
+    text = (RECIPES / "default.toml").read_text()
+    (folder / "quick.toml").write_text(text.replace("copies = 16", "copies = 2").replace("agree = 15", "agree = 2"))
+    return folder / "quick.toml"
+
+
 class Site:
     """Videos, a lifter of somebody's, and the command line over them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.recipe = folder, quick(folder)
         self.videos = folder / "videos"
         self.videos.mkdir()
         for name in NAMES:
@@ -80,7 +88,7 @@ class Site:
     def build(self, name: str, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`humanmovevqa build` into folders of this name."""
         command = [sys.executable, str(ROOT / "humanmovevqa.py"), "build", "--source", f"folder={self.videos}", "--no-report"]
-        command += ["--lifter", "sites_for_test.lifter", "--option", f"here={self.folder}"]
+        command += ["--recipe", str(self.recipe), "--lifter", "sites_for_test.lifter", "--option", f"here={self.folder}"]
         command += ["--work", str(self.folder / f"{name}-work"), "--out", str(self.folder / f"{name}-out"), *more]
         path = os.pathsep.join([str(self.folder), str(ROOT)])
         env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": path, **environment}
