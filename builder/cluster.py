@@ -20,7 +20,6 @@ from builder import corpus, lifting, pipeline, store
 from builder.lifting import FAILED, LATER, TRUTH
 from builder.types import BuildError, Clip, NotNowError, SetupError
 
-EXECUTORS = ("local", "slurm", "ray")
 STAGES = ("lift", "ask", "merge")
 LOGS = "datatrove"
 # What a task of each stage gets where `--resources` does not say otherwise; `time` and `partition` are SLURM's.

@@ -10,16 +10,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from builder import captioner, cluster, recipe
-from builder.pipeline import Plan
+from builder import captioner, recipe
 from builder.terminal import bar
 from builder.types import BuildError
 from builder.verbs import at_least, lifter_options, options_of, sources_of
 
+if TYPE_CHECKING:
+    from builder.pipeline import Plan
+
 HELP = "make the dataset folder from tracks or videos"
 STAGES = ("lift", "ask")
+EXECUTORS = ("local", "slurm", "ray")
 EXAMPLE = "humanmovevqa build --source synthetic=1000 --source tracks=my/tracks --workers 2 --strict"
 
 
@@ -54,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("processes", "datatrove"), default="processes", help="what runs the stages (default: processes)"
     )
-    parser.add_argument("--executor", choices=cluster.EXECUTORS, default="local", help="of datatrove: where tasks run (default: local)")
+    parser.add_argument("--executor", choices=EXECUTORS, default="local", help="of datatrove: where tasks run (default: local)")
     parser.add_argument("--tasks", type=int, metavar="N", help="of datatrove: shares of the clips (default: as --workers)")
     parser.add_argument(
         "--resources",
@@ -72,7 +75,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build the dataset folder, or one rank's share of the work."""
-    from builder import corpus, export, lifting, pipeline, plans, room, store
+    from builder import cluster, corpus, export, lifting, pipeline, plans, room, store
 
     _need_sense(args)
     plan, changes = plan_of(args)
@@ -130,6 +133,7 @@ def _need_sense(args: argparse.Namespace) -> None:
 def plan_of(args: argparse.Namespace) -> tuple[Plan, dict[str, int]]:
     """The plan that the options state, and what they change of the recipe."""
     from builder import lifting, lineage
+    from builder.pipeline import Plan
 
     changes = {} if args.seed is None else {"seed": args.seed}
     lifter, options = args.lifter, options_of(args)
