@@ -55,12 +55,19 @@ class Step:
         if self.stage == "merge":
             corpus.merge(plan, clips, self.order.out, self.order.strict, self.order.report, print, print)
             return
+        plan = _retrying(self.stage, plan, clips)
         mine = clips[rank::world_size]
         do = pipeline.lift if self.stage == "lift" else pipeline.process
         do(mine, plan, 1, lambda done, total, what: None)
         waiting = [clip for clip in mine if unfinished(self.stage, clip, replace(plan, retry=False))]
         if waiting:
             raise NotNowError(f"task {rank} of {world_size}: {why(self.stage, waiting[0], plan)} ({len(waiting)} of {len(mine)} clips)")
+
+
+def _retrying(stage: str, plan: pipeline.Plan, clips: Sequence[Clip]) -> pipeline.Plan:
+    """The plan as a stage has it: what failed to be lifted is tried again where lifting has its machines, not by those that ask."""
+    lifts = any(lifting.lifter_of(clip, plan.lifter) != TRUTH for clip in clips)
+    return replace(plan, retry=False) if stage == "ask" and lifts else plan
 
 
 def unfinished(stage: str, clip: Clip, plan: pipeline.Plan) -> bool:
@@ -112,8 +119,9 @@ def run(order: Order, executor: str, tasks: int, workers: int, resources: Mappin
             continue
         count = 1 if stage == "merge" else tasks
         logs = order.plan.work / LOGS / f"{stage}-{count}"
+        plan = _retrying(stage, order.plan, clips)
         for rank in range(count):
-            if stage == "merge" or any(unfinished(stage, clip, order.plan) for clip in clips[rank::count]):
+            if stage == "merge" or any(unfinished(stage, clip, plan) for clip in clips[rank::count]):
                 (logs / "completions" / f"{rank:05d}").unlink(missing_ok=True)
         last = _executor(executor, stage, order, count, workers, resources[stage], logs, last)
     assert last is not None

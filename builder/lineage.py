@@ -40,7 +40,11 @@ def code_of(*names: str, without: tuple[str, ...] = ()) -> str:
     packages in `without` are not followed.
     """
     outside = [p for name in names if "." in name for p in _outside(name.rpartition("/")[2])]
-    return _reached(names, without) if not outside else store.digest(_reached(names, without), _of_files(outside))
+    if not outside:
+        return _reached(names, without)
+    ours = {module for path in outside for module in _imported.__wrapped__(path)}  # looked at each time: it may change while we run
+    more = tuple(sorted(p.relative_to(HERE).with_suffix("").as_posix().removesuffix("/__init__") for p in ours))
+    return store.digest(_reached((*names, *more), without), _of_files(outside))
 
 
 @cache

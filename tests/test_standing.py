@@ -179,6 +179,22 @@ def test_a_lifter_is_also_what_it_imports():
     assert not any(name.startswith("questions/") for name in names("lifters/monocular", "sources/folder", "lifting"))
 
 
+def test_a_plugin_of_somebody_counts_with_what_it_imports_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    seen: list[tuple[str, ...]] = []
+    real = lineage._reached
+    monkeypatch.setattr(lineage, "_reached", lambda names, without: (seen.append(names), real(names, without))[1])
+    assert lineage.code_of("lifters/mine.none") == lineage.code_of("lifters/none.mine"), "neither is to be found"
+    package = tmp_path / "plugins_for_test"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "one.py").write_text("from builder import fits\n")
+    before = lineage.code_of("lifters/plugins_for_test.one")
+    assert seen[-1] == ("lifters/plugins_for_test.one", "fits")
+    (package / "one.py").write_text("from builder import fits, outputs\n")
+    assert lineage.code_of("lifters/plugins_for_test.one") != before
+
+
 def test_reasons_that_differ_in_numbers_and_names_are_one(tmp_path: Path):
     stage = standing.Stage("tracks")
     for n in range(3):
