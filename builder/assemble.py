@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from builder.catalogue import Columns, Ints, Kind, columns_of
 from builder.recipe import Recipe
 from builder.types import BuildError, Question
 
+CHUNK = 1 << 18  # questions that are looked at in one go
 Key = tuple[Any, ...]
-LEVELS: tuple[Callable[[Question], Key], ...] = (
+LEVELS: tuple[Callable[[Kind | Question], Key], ...] = (
     lambda q: (q.template, q.quantity, q.window, frozenset(q.options)),
     lambda q: (q.template, q.window, frozenset(q.options)),
     lambda q: (q.template, q.quantity, frozenset(q.options)),
@@ -37,75 +39,91 @@ def split_of(group: str, recipe: Recipe) -> str:
 
 def choose(questions: Sequence[Question], recipe: Recipe) -> list[Question]:
     """The questions of one split to publish: flattened, at most `per_category` per clip and category, flattened again."""
-    taken: Counter[tuple[str, str, str]] = Counter()
-    few = []
-    for q in flatten(questions, recipe):
-        taken[q.clip_id, q.person_id, q.category] += 1
-        if taken[q.clip_id, q.person_id, q.category] <= recipe.questions.per_category:
-            few.append(q)
-    return flatten(few, recipe)
+    questions = sorted(questions, key=lambda q: q.id)
+    return [questions[i] for i in chosen(columns_of(questions), recipe)]
 
 
 def flatten(questions: Sequence[Question], recipe: Recipe) -> list[Question]:
-    """The questions kept so that no answer text is right more often than chance, at every level of LEVELS.
+    """The questions kept so that no answer text is right more often than chance, sorted by id: see `flat`."""
+    questions = sorted(questions, key=lambda q: q.id)
+    return [questions[i] for i in flat(columns_of(questions), recipe)]
+
+
+def chosen(questions: Columns, recipe: Recipe) -> Ints:
+    """`choose` on columns that are sorted by id: the places of what is kept, in order."""
+    places = flat(questions, recipe)
+    category = {name: number for number, name in enumerate(sorted({k.category for k in questions.kinds}))}
+    of_kind = np.array([category[k.category] for k in questions.kinds], np.int64)
+    owner = questions.holder[places].astype(np.int64) * max(1, len(category)) + of_kind[questions.kind[places]]
+    order = np.argsort(owner, kind="stable")
+    owner = owner[order]
+    rank = np.arange(len(owner)) - np.searchsorted(owner, owner, side="left")
+    few = places[np.sort(order[rank < recipe.questions.per_category])]
+    return few[flat(Columns(questions.kinds, questions.kind[few], questions.answer[few], questions.holder[few]), recipe)]
+
+
+def flat(questions: Columns, recipe: Recipe) -> Ints:
+    """The places of the questions kept so that no answer text is right more often than chance, at every level of LEVELS.
 
     A cell is one option text within one group of a level.  In every cell the number of times the option is the answer may
     exceed what chance expects by at most `flatness` standard deviations and half a question.  Which questions go is decided
-    by how much they add to the excess, then by their ids, so it does not depend on order.
+    by how much they add to the excess, then by their order, which is that of their ids.
     """
-    questions = sorted(questions, key=lambda q: q.id)
-    if not questions:
-        return []
-    answer_cell, option_cells, owner = _cells(questions)
-    share = np.array([1.0 / len(q.options) for q in questions])
-    n_cells = int(option_cells.max()) + 1
-    alive = np.ones(len(questions), dtype=bool)
+    places = np.arange(len(questions.kind))
+    if not len(places):
+        return places
+    cells, first, n_cells = _cells(questions.kinds, np.unique(questions.kind))
+    options = np.array([len(k.options) for k in questions.kinds])
+    answer_row = first[questions.kind] + questions.answer
     for _ in range(500):
-        weight = alive * share
-        expected = np.bincount(option_cells.ravel(), np.repeat(weight[owner], option_cells.shape[1]), n_cells)
-        offered = np.bincount(option_cells.ravel(), np.repeat(alive[owner].astype(float), option_cells.shape[1]), n_cells)
-        hits = np.bincount(answer_cell.ravel(), np.repeat(alive.astype(float), answer_cell.shape[1]), n_cells)
+        expected, offered, hits = (np.zeros(n_cells) for _ in range(3))
+        for start in range(0, len(places), CHUNK):
+            here = places[start : start + CHUNK]
+            n = options[questions.kind[here]]
+            rows = np.repeat(first[questions.kind[here]] - np.concatenate(([0], np.cumsum(n)[:-1])), n) + np.arange(n.sum())
+            # One after the other in the order of ids: another order of adding would give other last digits.
+            np.add.at(expected, cells[rows].ravel(), np.repeat(np.repeat(1.0 / n, n), len(LEVELS)))
+            np.add.at(offered, cells[rows].ravel(), 1.0)
+            np.add.at(hits, cells[answer_row[here]].ravel(), 1.0)
         excess = hits - expected
         others = np.maximum(0.0, offered / np.maximum(expected, 1e-9) - 1.0)  # wrong options beside each right one, on average
         allowed = recipe.assembly.flatness * others / 3.0 * np.sqrt(expected) + 0.5
         over = np.maximum(0.0, excess - allowed)
         if not (over > 1e-9).any():
-            break
-        load = (excess / np.sqrt(expected + 1.0))[answer_cell].sum(axis=1)
-        alive[_victims(answer_cell, over, load, alive)] = False
-    else:
-        raise BuildError("the answer priors could not be flattened in 500 rounds; raise assembly.flatness in the recipe")
-    return [q for q, keep in zip(questions, alive, strict=True) if keep]
+            return places
+        heavy = excess / np.sqrt(expected + 1.0)
+        load = np.concatenate(
+            [heavy[cells[answer_row[places[start : start + CHUNK]]]].sum(axis=1) for start in range(0, len(places), CHUNK)]
+        )
+        order = places[np.lexsort((places, -load))]
+        places = np.setdiff1d(places, _victims(order, cells, answer_row[order], over), assume_unique=True)
+        if not len(places):
+            return places
+    raise BuildError("the answer priors could not be flattened in 500 rounds; raise assembly.flatness in the recipe")
 
 
-def _cells(questions: Sequence[Question]) -> tuple[Any, Any, Any]:
-    """Cell numbers: of each question's answer (Q, L), of every option of every question (O, L), and whose option it is (O,)."""
+def _cells(kinds: Sequence[Kind], used: Ints) -> tuple[Ints, Ints, int]:
+    """Cell numbers (R, L) of every option of every kind that is used, the row of each kind's first option, and how many cells."""
     number: dict[Key, int] = {}
-    answers, options, owner = [], [], []
-    for i, q in enumerate(questions):
-        keys = [(level, key(q)) for level, key in enumerate(LEVELS)]
-        for option in q.options:
-            row = [number.setdefault((*k, option), len(number)) for k in keys]
-            options.append(row)
-            owner.append(i)
-            if option == q.answer_text:
-                answers.append(row)
-    return np.array(answers), np.array(options), np.array(owner)
+    rows: list[list[int]] = []
+    first = np.zeros(len(kinds), np.int64)
+    for k in used:
+        first[k] = len(rows)
+        keys = [(level, key(kinds[k])) for level, key in enumerate(LEVELS)]
+        rows += [[number.setdefault((*key, option), len(number)) for key in keys] for option in kinds[k].options]
+    return np.array(rows, np.int64), first, len(number)
 
 
-def _victims(answer_cell: Any, over: Any, load: Any, alive: Any) -> Any:
+def _victims(order: Ints, cells: Ints, answer_row: Ints, over: Any) -> Ints:
     """Questions to drop this round: in each overfull cell about half of what is too much, the heaviest first."""
-    living = np.flatnonzero(alive)
-    order = living[np.lexsort((living, -load[living]))]
-    gone = np.zeros(len(alive), dtype=bool)
-    for level in range(answer_cell.shape[1]):
-        cells = answer_cell[order, level]
-        by_cell = np.argsort(cells, kind="stable")
-        sorted_cells = cells[by_cell]
-        first = np.searchsorted(sorted_cells, sorted_cells, side="left")
-        rank = np.arange(len(sorted_cells)) - first
-        gone[order[by_cell[rank < np.ceil(0.5 * over[sorted_cells])]]] = True
-    return gone
+    gone = np.zeros(len(order), dtype=bool)
+    for level in range(cells.shape[1]):
+        own = cells[answer_row, level]
+        by_cell = np.argsort(own, kind="stable")
+        own = own[by_cell]
+        rank = np.arange(len(own)) - np.searchsorted(own, own, side="left")
+        gone[by_cell[rank < np.ceil(0.5 * over[own])]] = True
+    return order[gone]
 
 
 def prior_tables(before: Iterable[Question], after: Iterable[Question]) -> list[dict[str, Any]]:

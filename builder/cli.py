@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from builder import __version__
-from builder.types import HumanMoveError
+from builder.types import HumanMoveError, one_line, passes
 
 VERBS = (
     "list",
     "check",
     "videos",
     "build",
+    "status",
     "lift",
     "validate",
     "verify",
@@ -41,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (MemoryError, OSError) as error:
+        if not passes(error):
+            raise
+        print(f"humanmovevqa {args.verb}: {one_line(error)}; everything finished is kept, run the same command to go on", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\nhumanmovevqa {args.verb}: interrupted; everything finished is kept, run the same command to go on", file=sys.stderr)
         return 130

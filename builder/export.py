@@ -17,10 +17,13 @@ import json
 import os
 import re
 import shutil
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
 
 from builder import card, schema
 from builder.card import ALL, VIDEOS
@@ -35,7 +38,7 @@ SPLITS_FIRST = ("train", "validation", "test")
 DATA_FILE = re.compile(r"(?P<config>\w+)/(?P<split>\w+(\.\w+)*)-\d{5}-of-\d{5}\.parquet")
 RESERVED = {"configs": (ALL, VIDEOS, "data", "default"), "splits": (ALL,)}
 
-Rows = Mapping[str, Mapping[str, list[dict[str, Any]]]]
+Rows = Mapping[str, Mapping[str, Sequence[dict[str, Any]]]]
 Splits = dict[str, tuple[Path, ...]]
 
 
@@ -44,6 +47,8 @@ def write(
 ) -> None:
     """Write the dataset folder `out` from `rows[source][split]` (each sorted by id); an older build there is replaced.
 
+    Rows are looked at once, in slices of ROWS_PER_FILE, so a sequence that makes them then keeps memory small.
+
     The new folder is finished beside `out` and then takes its place by renaming, so that `out` is always one whole build.
     Files in `out` that the old manifest does not list are kept.  `info` becomes `build_info.json` and feeds the card, with
     `about[source]`, the source's ABOUT; `extra_files` maps further relative paths to their bytes.  Raises BuildError.
@@ -51,12 +56,18 @@ def write(
     out = _target(Path(out))
     _recover(out)
     ours = _replaceable(out)
-    tables = _checked(rows, info)
-    files = _files(tables, info, about, extra_files or {})
+    splits = _ordered_splits(rows)
     new = out.with_name(f".{out.name}.{os.getpid()}.new")
     try:
-        for name, data in files.items():
+        entries: dict[str, dict[str, Any]] = {}
+
+        def put(name: str, data: bytes) -> None:
             write_atomic(new / name, data)
+            entries[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+        total = _data(splits, rows, info, put)
+        _pages(info, about, total, extra_files or {}, entries, put)
+        write_atomic(new / MANIFEST, manifest_of(entries))
         _carry(out, new, ours)
         _swap(new, out)
     except (OSError, StoreError) as error:
@@ -80,11 +91,19 @@ def manifest(folder: Path) -> dict[str, Any]:
         raise DataError(
             f"{folder}: expected a dataset folder with {MANIFEST}, found none; make one with: humanmovevqa build --out DIR"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); build the dataset again") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise DataError(f"{path}: expected a manifest of format {FORMAT!r}, got another file; is this folder a HumanMoveVQA dataset?")
+    files = found.get("files")
+    if not isinstance(files, list) or not all(_is_entry(entry) for entry in files):
+        raise DataError(f"{path}: expected path, size and sha256 of every file, got something else; build the dataset again")
     return found
+
+
+def _is_entry(entry: object) -> bool:
+    kinds = {"path": str, "size": int, "sha256": str}
+    return isinstance(entry, dict) and all(type(entry.get(name)) is kind for name, kind in kinds.items())
 
 
 def is_built(folder: Path) -> bool:
@@ -171,12 +190,11 @@ def manifest_of(files: Mapping[str, Mapping[str, Any]]) -> bytes:
     return (json.dumps({"format": FORMAT, "files": entries}, indent=2, sort_keys=True) + "\n").encode()
 
 
-def _checked(rows: Rows, info: Mapping[str, Any]) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """`rows` without empty splits and sources, in the order of the card.  Raises BuildError at the first bad row."""
-    seen: set[str] = set()
-    out: dict[str, dict[str, list[dict[str, Any]]]] = {}
+def _ordered_splits(rows: Rows) -> list[tuple[str, str]]:
+    """(source, split) of everything that has rows, in the order of the card.  Raises BuildError for a name that cannot be one."""
+    out = []
     for source in sorted(rows):
-        for split in _ordered(s for s in rows[source] if rows[source][s]):
+        for split in _ordered(s for s in rows[source] if len(rows[source][s])):
             where = f"rows of {source}, split {split}"
             if not re.fullmatch(r"\w+", source) or source in RESERVED["configs"]:
                 raise BuildError(
@@ -184,48 +202,74 @@ def _checked(rows: Rows, info: Mapping[str, Any]) -> dict[str, dict[str, list[di
                 )
             if not re.fullmatch(r"\w+(\.\w+)*", split) or split in RESERVED["splits"]:
                 raise BuildError(f"{where}: a split's name is letters, digits and '_', not 'all' (a rule of `datasets`); rename it")
-            found = rows[source][split]
-            for row in found:
-                schema.check(row, source)
-            ids = [row["id"] for row in found]
-            twice = [i for i, n in Counter(ids).items() if n > 1 or i in seen]
-            if ids != sorted(ids) or twice:
-                what = f"id {twice[0]} twice" if twice else "another order"
-                raise BuildError(f"{where}: expected rows sorted by id, every id once in the dataset, got {what}; assemble again")
-            seen.update(ids)
-            out.setdefault(source, {})[split] = found
+            out.append((source, split))
     if not out:
         raise BuildError("no question is left to publish; see `generated.skipped` and the filters in the recipe")
-    made = {(s, p, c): n for s, ps in out.items() for p, rs in ps.items() for c, n in Counter(r["category"] for r in rs).items()}
+    return out
+
+
+def _data(splits: Sequence[tuple[str, str]], rows: Rows, info: Mapping[str, Any], put: Callable[[str, bytes], None]) -> int:
+    """Check and put every Parquet file; the number of rows.  Raises BuildError at the first bad row."""
+    made: Counter[tuple[str, str, str]] = Counter()
+    seen = array("Q")  # a hash of every id: 8 bytes for each row of the dataset
+    total = 0
+    for source, split in splits:
+        found = rows[source][split]
+        files = -(-len(found) // ROWS_PER_FILE)
+        last = ""
+        for n in range(files):
+            part = found[n * ROWS_PER_FILE : (n + 1) * ROWS_PER_FILE]
+            for row in part:
+                schema.check(row, source)
+            ids = [row["id"] for row in part]
+            if any(a >= b for a, b in zip([last, *ids], ids, strict=False)):
+                at = next(k for k, (a, b) in enumerate(zip([last, *ids], ids, strict=False)) if a >= b)
+                raise _out_of_order(source, split, f"id {ids[at]} twice" if ids[at] == [last, *ids][at] else "another order")
+            seen.extend(map(_hash, ids))
+            last = ids[-1]
+            made.update((source, split, row["category"]) for row in part)
+            put(f"{source}/{split}-{n:05d}-of-{files:05d}.parquet", _parquet(list(part)))
+            total += len(part)
+    hashes = np.sort(np.frombuffer(seen, np.uint64))
+    twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+    for source, split in reversed(splits) if twice else ():
+        for start in range(0, len(rows[source][split]), ROWS_PER_FILE):
+            for row in rows[source][split][start : start + ROWS_PER_FILE]:
+                if _hash(row["id"]) in twice:
+                    raise _out_of_order(source, split, f"id {row['id']} twice")
     said = {(s, p, c): n for s, ps in info.get("counts", {}).items() for p, cs in ps.items() for c, n in cs.items() if n}
     if "counts" in info and said != made:
         odd = sorted(set(said.items()) ^ set(made.items()))[0][0]
         raise BuildError(f"counts of the build for {'/'.join(odd)}: expected {made.get(odd, 0)} as in the rows, got {said.get(odd, 0)}")
-    return out
+    return total
 
 
-def _files(
-    tables: Mapping[str, Mapping[str, list[dict[str, Any]]]],
+def _hash(question_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(question_id.encode()).digest()[:8], "big")
+
+
+def _out_of_order(source: str, split: str, what: str) -> BuildError:
+    return BuildError(
+        f"rows of {source}, split {split}: expected rows sorted by id, every id once in the dataset, got {what}; assemble again"
+    )
+
+
+def _pages(
     info: Mapping[str, Any],
     about: Mapping[str, Mapping[str, Any]],
+    total: int,
     extra_files: Mapping[str, bytes],
-) -> dict[str, bytes]:
-    """Relative path -> bytes of everything in the folder."""
-    files: dict[str, bytes] = {}
-    for source, splits in tables.items():
-        for split, rows in splits.items():
-            parts = [rows[i : i + ROWS_PER_FILE] for i in range(0, len(rows), ROWS_PER_FILE)]
-            for n, part in enumerate(parts):
-                files[f"{source}/{split}-{n:05d}-of-{len(parts):05d}.parquet"] = _parquet(part)
-    total = sum(len(rows) for splits in tables.values() for rows in splits.values())
-    files |= pages(info, about, listing(files), total)
+    entries: Mapping[str, Any],
+    put: Callable[[str, bytes], None],
+) -> None:
+    """Put everything beside the data.  Raises BuildError for an extra file that cannot be one."""
+    for name, data in pages(info, about, listing(entries), total).items():
+        put(name, data)
     for name, data in extra_files.items():
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or str(path) != name or name in {*files, MANIFEST} or DATA_FILE.fullmatch(name):
+        if path.is_absolute() or ".." in path.parts or str(path) != name or name in {*entries, MANIFEST} or DATA_FILE.fullmatch(name):
             raise BuildError(f"extra file {name!r}: expected a relative path that is not one of the dataset's own files")
-        files[name] = data
-    files[MANIFEST] = manifest_of({p: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for p, data in files.items()})
-    return files
+        put(name, data)
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:

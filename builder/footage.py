@@ -169,7 +169,7 @@ class Manifest:
             found = json.loads(self.path.read_bytes())
         except FileNotFoundError:
             found = {"format": FORMAT, "videos": {}}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or found.get("format") != FORMAT or not isinstance(found.get("videos"), dict):
             raise VideoError(f"{self.path}: expected a list of videos made by this program; remove the file or pass another --out")

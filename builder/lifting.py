@@ -6,24 +6,39 @@ A source may have no video files but can make them (`film(clip, folder)`): it is
 from __future__ import annotations
 
 import glob
-import hashlib
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from builder import plugins, store
-from builder.types import Clip, LiftError, Motion, SetupError, Track
+from builder import lineage, plugins, store, types
+from builder.lineage import code_digest
+from builder.types import (
+    Clip,
+    HumanMoveError,
+    LiftError,
+    Motion,
+    NotNowError,
+    SetupError,
+    StoreError,
+    Track,
+    TrackError,
+    VideoError,
+    one_line,
+)
+
+__all__ = ["code_digest"]  # where many look for it
 
 STAGE, VIDEOS = "tracks", "videos"
 TRUTH = "groundtruth"
 DEFAULT = "monocular"
-MAKES = ("performer", "render")  # what scripted people, and pictures of them, come from
-HERE = Path(__file__).parent
+DONE, FAILED, LATER = "done", "failed", "later"  # how an artefact says that its clip fared; what failed only for now is LATER
+FILMING = ("render", "video", "footage")  # what makes and reads pictures, of which a source's own truth knows nothing
 
 
 def lifter_of(clip: Clip, asked: str) -> str:
@@ -34,25 +49,28 @@ def lifter_of(clip: Clip, asked: str) -> str:
     return str(source.ABOUT.get("lifter") or (TRUTH if hasattr(source, "reference") else DEFAULT))
 
 
-@cache
-def code_digest(*names: str) -> str:
-    """16 hex digits over the source code of these modules and packages of builder/; those that do not exist count as empty."""
-    files = [p for name in names for p in [HERE / f"{name}.py", *(HERE / name).rglob("*.py")] if p.is_file()]
-    return hashlib.sha256("".join(store.file_digest(p) for p in sorted(set(files))).encode()).hexdigest()[:16]
-
-
 def code_of(source: str, lifter: str) -> str:
     """Digest of the code that decides a track of this source by this lifter."""
-    seeing = () if lifter == TRUTH else ("video", "lifting")
-    return code_digest(f"sources/{source}", f"lifters/{lifter}", *MAKES[: 1 if lifter == TRUTH else 2], *seeing)
+    names = [f"sources/{source}", f"lifters/{lifter}"]
+    return lineage.code_of(*names, without=FILMING) if lifter == TRUTH else lineage.code_of(*names, "lifting", "video")
 
 
-def key_of(clip: Clip, lifter: str, options: Mapping[str, str]) -> str:
-    """What the tracks of a clip are made from: the clip and its file, the lifter and the code."""
+def made_from(clip: Clip, lifter: str, options: Mapping[str, str]) -> dict[str, str]:
+    """What the tracks of a clip are made from, in the parts of `lineage.MEANS`: the clip and its file, the lifter and the code."""
     files = [Path(p) for p in (clip.meta.get("path"), clip.video) if p]
     content = [store.file_digest(p) for p in files if p.is_file()]
     known = asdict(clip) | {"meta": {k: v for k, v in clip.meta.items() if k != "path"}, "video": clip.video and clip.video.name}
-    return store.digest(known, content, lifter, dict(options), code_of(clip.source, lifter))
+    return {
+        "clip": store.digest(known, content),
+        "lifter": lifter,
+        "options": store.digest(dict(options)),
+        "code": code_of(clip.source, lifter),
+    }
+
+
+def key_of(clip: Clip, lifter: str, options: Mapping[str, str]) -> str:
+    """The key of a clip's tracks."""
+    return lineage.key_of(made_from(clip, lifter, options))
 
 
 def load(lifter: str, options: Mapping[str, str]) -> Callable[[Clip], list[Track]]:
@@ -70,23 +88,45 @@ def _loaded(lifter: str, options: tuple[tuple[str, str], ...]) -> Callable[[Clip
     return lift
 
 
-def lifted(clip: Clip, lifter: str, options: Mapping[str, str], work: Path) -> list[Track]:
-    """The tracks of everybody in the clip, sorted by person; from the work folder when they were lifted before.
+def lifted(clip: Clip, lifter: str, options: Mapping[str, str], work: Path, retry: bool = False) -> list[Track]:
+    """The tracks of everybody in the clip, sorted by person, in the source's frame numbers; from the work folder when lifted before.
 
-    A clip without a video is filmed first, into the work folder, by a source that can.  Raises what the source and the lifter
-    raise; a refusal is remembered like a track.
+    A clip without a video is filmed first, into the work folder, by a source that can.  What a clip fails with is remembered like a
+    track, and raised again, unless `retry` says to try once more; what fails only for now (NotNowError) is always tried again.
+    Raises what the source and the lifter raise.
     """
     if lifter == TRUTH:
         source = plugins.load("sources", clip.source, ("reference",))
         own = plugins.load("lifters", lifter, ("ABOUT", "load"))
         return sort(own.load(reference=source.reference)(clip))
-    kept, key = store.Work(work), key_of(clip, lifter, options)
+    kept, made = store.Work(work), made_from(clip, lifter, options)
+    record = found(kept, clip, lineage.key_of(made))
+    tracks = None if record is None or (retry and record["status"] == FAILED) else _again(kept, record)
+    if tracks is None:
+        record = _lift(clip, lifter, options, kept, made)
+        tracks = _again(kept, record)
+    if tracks is None:
+        raise StoreError(f"{kept.path(STAGE, clip.clip_id)}: its tracks cannot be read back; does another program write there?")
+    # What was lifted from a film of the clip counts from the film's first frame; a source's own truth counts as the source does.
+    by = 0 if clip.video is not None else clip.start_frame
+    return [replace(t, frame_ids=t.frame_ids + by) if by and t.lifter != TRUTH else t for t in tracks]
+
+
+def found(kept: store.Work, clip: Clip, key: str) -> dict[str, Any] | None:
+    """The record of a clip's tracks, None when there is none of this key or it says that it could not be done then."""
     record = kept.get(STAGE, clip.clip_id, key)
-    if record is None:
-        record = kept.put(STAGE, clip.clip_id, key, _lift(seen(clip, work), lifter, options, kept))
-    if record["refused"] is not None:
-        raise LiftError(record["refused"])
-    return [store.read_track(kept.root / STAGE / name)[0] for name in record["files"]]
+    return None if record is None or record["status"] == LATER else record
+
+
+def _again(kept: store.Work, record: Mapping[str, Any]) -> list[Track] | None:
+    """The tracks of a record, None when one of its files is gone or damaged.  Raises what the clip failed with."""
+    if record["status"] == FAILED:
+        kind = getattr(types, record["error"]["class"], LiftError)
+        raise kind(record["error"]["line"])
+    try:
+        return [store.read_track(kept.root / STAGE / name)[0] for name in record["files"]]
+    except TrackError:
+        return None
 
 
 def seen(clip: Clip, work: Path) -> Clip:
@@ -94,27 +134,48 @@ def seen(clip: Clip, work: Path) -> Clip:
     source = plugins.load("sources", clip.source)
     if clip.video is not None or not clip.width or not hasattr(source, "film"):
         return clip
-    filmed: Clip = source.film(clip, work / VIDEOS / code_digest(f"sources/{clip.source}", *MAKES))
+    filmed: Clip = source.film(clip, work / VIDEOS / lineage.code_of(f"sources/{clip.source}"))
     return filmed
 
 
-def _lift(clip: Clip, lifter: str, options: Mapping[str, str], kept: store.Work) -> dict[str, Any]:
-    """Lift a clip and write its tracks; the record of what was found."""
+def _lift(clip: Clip, lifter: str, options: Mapping[str, str], kept: store.Work, made: Mapping[str, str]) -> dict[str, Any]:
+    """Lift a clip, write its tracks and then the record of what was found.  Raises SetupError, StoreError, NotNowError."""
+    started = time.monotonic()
+
+    def put(status: str, error: BaseException | None, files: list[str]) -> dict[str, Any]:
+        what = None if error is None else {"class": type(error).__name__, "line": one_line(error)}
+        seconds = round(time.monotonic() - started, 3)
+        record = {"status": status, "seconds": seconds, "error": what, "files": files, "made_from": dict(made)}
+        return kept.put(STAGE, clip.clip_id, lineage.key_of(made), record)
+
     try:
-        tracks = sort(load(lifter, options)(clip))
-    except LiftError as error:
-        return {"refused": str(error), "files": []}
+        try:
+            shown = seen(clip, kept.root)
+        except VideoError as error:  # a film that could not be made now says nothing about the person in it
+            raise NotNowError(str(error)) from error
+        tracks = sort(load(lifter, options)(shown))
+    except (SetupError, StoreError):
+        raise  # no property of the clip: with what is missing in place it is tried again
+    except (HumanMoveError, MemoryError, OSError) as error:
+        if types.passes(error):
+            later = error if isinstance(error, NotNowError) else NotNowError(f"{clip.clip_id}: {one_line(error)}; it is tried again later")
+            put(LATER, later, [])
+            raise later from error
+        if isinstance(error, HumanMoveError):
+            return put(FAILED, error, [])
+        raise
     path = kept.path(STAGE, clip.clip_id)
     files = []
     for track in tracks:
         name = f"{path.stem}@{store.plain(track.person_id)}.npz"
         store.write_track(path.with_name(name), track)
         files.append(name)
+    record = put(DONE, None, files)
     for old in path.parent.glob(f"{glob.escape(path.stem)}@*.npz"):
         if old.name not in files:
             with suppress(OSError):
                 old.unlink()
-    return {"refused": None, "files": files}
+    return record
 
 
 def sort(tracks: list[Track]) -> list[Track]:

@@ -42,7 +42,7 @@ def groups(folder: Path) -> dict[str, str]:
         return {}
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise SourceError(f"{path}: expected JSON, {str(error).splitlines()[0]}; correct the file or remove it") from None
     if not isinstance(found, dict) or not all(isinstance(group, str) and group for group in found.values()):
         raise SourceError(f"{path}: expected {{file name without suffix: group}} with texts as groups; correct the file or remove it")

@@ -14,10 +14,23 @@ from numpy.typing import NDArray
 
 from builder import body, program, store, unpickle
 from builder.program import Program
-from builder.types import Clip, Floats, LiftError, SetupError, SourceError, Track, TrackError, VideoError
+from builder.types import (
+    Clip,
+    Floats,
+    HumanMoveError,
+    LiftError,
+    NotNowError,
+    RoomError,
+    SetupError,
+    SourceError,
+    Track,
+    TrackError,
+    VideoError,
+    passes,
+)
 
 LIMIT_BYTES = 4 << 30  # of one file: vertices or masks of a minute fit in
-AGAIN = "then build again with --option attempt=2, because a clip's failure is remembered"
+AGAIN = "then build again with --retry-failed, because a clip's failure is remembered"
 
 Lift = Callable[[Clip], list[Track]]
 
@@ -50,9 +63,11 @@ def found(results: Path, clip: Clip, *files: str) -> Path | None:
     return next((folder for folder in folders if any((folder / file).is_file() for file in files)), None)
 
 
-def missing(results: Path, clip: Clip, what: str) -> LiftError:
-    """The error for a clip of which there are no results."""
-    return LiftError(f"no {what} of this clip under {results.name}/: looked in {', '.join(names(clip)[:4])}; lift it there, {AGAIN}")
+def missing(results: Path, clip: Clip, what: str) -> NotNowError:
+    """The error for a clip of which there are no results yet."""
+    return NotNowError(
+        f"no {what} of this clip under {results.name}/: looked in {', '.join(names(clip)[:4])}; lift it there, then build again"
+    )
 
 
 # Running
@@ -93,7 +108,7 @@ def made(
     """Run a lifter on a clip's video, unless its whole result is there already.
 
     `arguments(video)` are its script's; the video has the name that the lifter will name its folder by.  A lifter that cannot be told
-    where to write leaves its folder in `leaves`, from where it is taken to `results`.  Raises LiftError, and SetupError.
+    where to write leaves its folder in `leaves`, from where it is taken to `results`.  Raises LiftError, NotNowError, and SetupError.
     """
     at = found(results, clip, file)
     if at is not None and at.name != run_name(clip):
@@ -113,12 +128,13 @@ def made(
         if not ready:  # cut off when an earlier run was stopped, and the lifter would believe in it
             (left / file).unlink(missing_ok=True)
     except OSError as error:
-        raise SetupError(f"option results={results}: cannot be written: {error.strerror}") from None
-    failure = None
+        kind = RoomError if passes(error) else SetupError
+        raise kind(f"option results={results}: cannot be written: {error.strerror}") from None
+    failure: HumanMoveError | None = None
     try:
         if not ready:
             program.run(tool, arguments(video), folder / f"{tool.name.lower()}.log")
-    except LiftError as error:  # it may have failed after its work, drawing pictures
+    except (LiftError, NotNowError) as error:  # it may have failed after its work, drawing pictures
         failure = error
     if left != folder and _whole(left / file):
         for item in sorted(left.iterdir()):
@@ -129,7 +145,10 @@ def made(
     if not _whole(folder / file):
         why = str(failure or f"{tool.name} ended well but left no whole {file}")
         # A reason is published with the build, and a program's last words like to name places on its machine.
-        raise LiftError(f"{why.replace(f'{tool.root}/', '').replace(str(Path.home()), '~')}; {AGAIN}")
+        why = why.replace(f"{tool.root}/", "").replace(str(Path.home()), "~")
+        if isinstance(failure, NotNowError):
+            raise NotNowError(f"{why}; the next build tries again")
+        raise LiftError(f"{why}; {AGAIN}")
 
 
 def _whole(path: Path) -> bool:
@@ -209,14 +228,15 @@ def folder_option(name: str, given: str | Path) -> Path:
 
 @contextmanager
 def one_line(clip: Clip, *places: Path) -> Iterator[None]:
-    """What goes wrong with one clip, as a LiftError that names the clip and no place on this machine."""
+    """What goes wrong with one clip, as a LiftError, or a NotNowError, that names the clip and no place on this machine."""
     try:
         yield
-    except (SourceError, TrackError, VideoError, LiftError) as error:
+    except (SourceError, TrackError, VideoError, LiftError, NotNowError) as error:
+        kind = NotNowError if passes(error) else LiftError
         text = str(error)
         for place in places:
             text = text.replace(f"{place}/", "")
-        raise LiftError(f"{clip.clip_id}: {text}") from None
+        raise kind(f"{clip.clip_id}: {text}") from None
 
 
 def reading(lift: Lift, *places: Path) -> Lift:

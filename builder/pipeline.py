@@ -6,26 +6,34 @@ artefact is never made again.  What was lifted from video is kept apart (`liftin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from builder import lifting, plugins, selection, store
+from builder import lifting, lineage, plugins, selection, store
 from builder.geometry import crop, fill_invalid, upright
+from builder.lifting import DONE, FAILED, LATER, TRUTH
 from builder.recipe import Recipe
-from builder.types import BuildError, Clip, HumanMoveError, Question, SetupError, Track, TrackError
+from builder.types import BuildError, Clip, HumanMoveError, LiftError, Question, SetupError, StoreError, Track, TrackError, one_line, passes
 from builder.workers import Progress, run_all
 
 STAGE = "questions"
+CHANGED = (
+    "the artefacts changed while they were merged: another run uses this work folder; run again when it is done, or pass another --work"
+)
 ASKING = ("choices", "families", "geometry", "motion", "pipeline", "quantities", "questions", "robustness", "selection", "store", "types")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to build: (source, root) pairs, the lifter of each source ("" = its ground truth if it has one), the recipe."""
+    """What to build: (source, root) pairs, the lifter of each source ("" = its ground truth if it has one), the recipe.
+
+    `retry` tries once more what failed before.
+    """
 
     sources: tuple[tuple[str, str | None], ...]
     lifter: str
@@ -33,6 +41,7 @@ class Plan:
     work: Path
     limit: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    retry: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class Job:
     options: Mapping[str, str]
     recipe: Recipe
     work: Path
+    retry: bool = False
 
 
 def clips_of(plan: Plan) -> list[Clip]:
@@ -61,45 +71,97 @@ def clips_of(plan: Plan) -> list[Clip]:
 
 def people_of(clip: Clip, plan: Plan) -> list[Track]:
     """The tracks of a clip that are asked about, cut as they are asked about."""
-    return [track for _, track, reason in _tracks(_job(clip, plan)) if reason is None]
+    job = job_of(clip, plan)
+    return [track for _, track, error in _people(job, _lifted(replace(job, retry=False))) if error is None]
 
 
-def _job(clip: Clip, plan: Plan) -> Job:
-    return Job(clip, lifting.lifter_of(clip, plan.lifter), plan.options, plan.recipe, plan.work)
+def job_of(clip: Clip, plan: Plan) -> Job:
+    """What there is to do about one clip."""
+    return Job(clip, lifting.lifter_of(clip, plan.lifter), plan.options, plan.recipe, plan.work, plan.retry)
 
 
 def process(clips: Sequence[Clip], plan: Plan, workers: int, progress: Progress) -> None:
     """Make the artefact of every clip that has no fresh one.  A clip that fails leaves a record of why, and others go on."""
-    jobs = [_job(clip, plan) for clip in clips]
-    run_all(run, jobs, [job.clip.clip_id for job in jobs], workers, progress)
+    _all(run, clips, plan, workers, progress)
+
+
+def lift(clips: Sequence[Clip], plan: Plan, workers: int, progress: Progress) -> None:
+    """Only lift every clip that has no fresh tracks, so that asking finds them; what fails leaves a record of why."""
+    _all(lift_one, [clip for clip in clips if lifting.lifter_of(clip, plan.lifter) != TRUTH], plan, workers, progress)
+
+
+def _all(function: Callable[[Job], None], clips: Sequence[Clip], plan: Plan, workers: int, progress: Progress) -> None:
+    jobs = [job_of(clip, plan) for clip in clips]
+    for folder in (plan.work, plan.work / lifting.STAGE, plan.work / STAGE):
+        store.sweep(folder)
+    run_all(function, jobs, [job.clip.clip_id for job in jobs], workers, progress)
+
+
+def lift_one(job: Job) -> None:
+    """Lift one clip, for the record that this leaves."""
+    try:
+        _lifted(job)
+    except (SetupError, StoreError):
+        raise
+    except HumanMoveError:
+        return  # the record says why
 
 
 def run(job: Job) -> None:
     """Make one clip's artefact, unless it is fresh.  Errors that a user can cause are recorded, a bug is raised."""
-    work, key = store.Work(job.work), key_of(job)
-    if work.get(STAGE, job.clip.clip_id, key) is not None:
+    work = store.Work(job.work)
+    made = made_from(job)
+    if finished(work, job, lineage.key_of(made), job.retry) is not None:
         return
-    here = str(job.clip.meta.get("path"))  # reasons are published with the build, which names no place on this machine
+    started, stage = time.monotonic(), lifting.STAGE
     people: list[dict[str, Any]] = []
-    reasons: list[str] = []
+    errors: list[HumanMoveError] = []
+    status = DONE
     try:
-        for clip, track, reason in _tracks(job):
-            if reason is None:
+        tracks = _lifted(job)
+        if job.lifter != TRUTH:
+            started = time.monotonic()  # lifting has its own record
+        stage = STAGE
+        for clip, track, error in _people(job, tracks):
+            if error is None:
                 people.append(_person(clip, track, job.recipe))
             else:
-                reasons.append(reason)
-    except SetupError:
+                errors.append(error)
+        status = DONE if people else FAILED
+    except (SetupError, StoreError):
         raise  # no property of the clip: with what is missing in place it is tried again
     except HumanMoveError as error:
-        reasons.append(str(error))
-    reasons = [" ".join(reason.replace(here, job.clip.meta.get("file", here)).split()) for reason in reasons]
-    work.put(STAGE, job.clip.clip_id, key, {"people": people, "skipped": reasons})
+        status = LATER if passes(error) else FAILED
+        people, errors = [], [*errors, error]
+    here = str(job.clip.meta.get("path"))  # reasons are published with the build, which names no place on this machine
+    name = job.clip.meta.get("file", here)
+    said = [{"class": type(e).__name__, "line": one_line(e).replace(here, name)} for e in errors]
+    record = {"status": status, "stage": stage, "seconds": round(time.monotonic() - started, 3), "errors": said, "people": people}
+    work.put(STAGE, job.clip.clip_id, lineage.key_of(made), record | {"made_from": made})
+
+
+def finished(work: store.Work, job: Job, key: str, retry: bool = False) -> dict[str, Any] | None:
+    """The artefact of a job, None when it is still to be made: there is none, it was of something else, it could not be done then,
+    it failed for a lifting that has been made again since, or it failed and `retry` is wanted."""
+    record = work.get(STAGE, job.clip.clip_id, key)
+    if record is None or record["status"] == LATER or (retry and record["status"] == FAILED):
+        return None
+    if record["status"] == FAILED and record["stage"] == lifting.STAGE and job.lifter != TRUTH:
+        tracks = work.read(lifting.STAGE, job.clip.clip_id)
+        if tracks is None or tracks.get("status") != FAILED:
+            return None
+    return record
+
+
+def made_from(job: Job) -> dict[str, str]:
+    """What an artefact is made from, in the parts of `lineage.MEANS`: the tracks, and the recipe and the code that ask about them."""
+    tracks = lifting.made_from(job.clip, job.lifter, job.options)
+    return {**tracks, "recipe": job.recipe.digest, "asking": lifting.code_digest(*ASKING)}
 
 
 def key_of(job: Job) -> str:
-    """What an artefact is made from: the tracks, and the recipe and the code that ask about them."""
-    tracks = lifting.key_of(job.clip, job.lifter, job.options)
-    return store.digest(tracks, job.recipe.digest, lifting.code_digest(*ASKING))
+    """The key of a clip's questions."""
+    return lineage.key_of(made_from(job))
 
 
 def code_of(source: str, lifter: str = lifting.TRUTH) -> str:
@@ -107,23 +169,28 @@ def code_of(source: str, lifter: str = lifting.TRUTH) -> str:
     return store.digest(lifting.code_digest(*ASKING), lifting.code_of(source, lifter))
 
 
-def _tracks(job: Job) -> Iterator[tuple[Clip, Track, str | None]]:
+def _lifted(job: Job) -> list[Track]:
+    return lifting.lifted(job.clip, job.lifter, job.options, job.work, job.retry)
+
+
+def _people(job: Job, tracks: Sequence[Track]) -> Iterator[tuple[Clip, Track, HumanMoveError | None]]:
     """Each person's track with the clip completed and cut for it, or why nothing can be asked about that person."""
-    tracks = lifting.lifted(job.clip, job.lifter, job.options, job.work)
     names = [t.referent for t in tracks]
     for track in tracks:
         clip = replace(job.clip, **track.provenance.get("clip", {}))
         who = f"person {track.person_id}: " if len(tracks) > 1 else ""
         if len(tracks) > 1 and (track.referent is None or names.count(track.referent) > 1):
-            yield clip, track, f"{who}several people and nothing that singles this one out, so no question could say whom it means"
+            why = "several people and nothing that singles this one out, so no question could say whom it means"
+            yield clip, track, TrackError(f"{who}{why}")
             continue
         if lifting.refused(track):
-            yield clip, track, f"{who}the lifted track is not to be trusted: {'; '.join(track.provenance.get('reasons', ()))}"
+            why = "; ".join(track.provenance.get("reasons", ()))
+            yield clip, track, LiftError(f"{who}the lifted track is not to be trusted: {why}")
             continue
         try:
             yield *trimmed(clip, track, job.recipe), None
         except TrackError as error:
-            yield clip, track, f"{who}{error}"
+            yield clip, track, TrackError(f"{who}{error}")
 
 
 def trimmed(clip: Clip, track: Track, recipe: Recipe) -> tuple[Clip, Track]:
@@ -161,20 +228,42 @@ class Asked:
     questions: tuple[Question, ...]
 
 
+class Kept:
+    """The people of finished artefacts, sorted by clip, read again each time: of the corpus memory holds one clip.
+
+    `skipped` has clips or people that nothing can be asked about with the reason, `missing` the ids of clips without a fresh artefact.
+    Raises BuildError when an artefact is no longer what it was at first.
+    """
+
+    def __init__(self, clips: Iterable[Clip], plan: Plan) -> None:
+        self.work = store.Work(plan.work)
+        self.skipped: list[dict[str, str]] = []
+        self.missing: list[str] = []
+        self.count = 0
+        self._keys: list[tuple[str, str]] = []
+        for clip in clips:
+            key = key_of(job_of(clip, plan))
+            record = self.work.get(STAGE, clip.clip_id, key)
+            if record is None:
+                self.missing.append(clip.clip_id)
+                continue
+            self.skipped += [{"clip_id": clip.clip_id, "reason": error["line"]} for error in record["errors"]]
+            self.count += len(record["people"])
+            if record["people"]:
+                self._keys.append((clip.clip_id, key))
+
+    def __iter__(self) -> Iterator[Asked]:
+        for clip_id, key in self._keys:
+            record = self.work.get(STAGE, clip_id, key)
+            if record is None:
+                raise BuildError(CHANGED)
+            yield from (_asked(p) for p in record["people"])
+
+
 def gather(clips: Iterable[Clip], plan: Plan) -> tuple[list[Asked], list[dict[str, str]], list[str]]:
     """(people, skipped clips or people with the reason, ids of clips without a fresh artefact), sorted by clip."""
-    work = store.Work(plan.work)
-    people: list[Asked] = []
-    skipped: list[dict[str, str]] = []
-    missing: list[str] = []
-    for clip in clips:
-        record = work.get(STAGE, clip.clip_id, key_of(_job(clip, plan)))
-        if record is None:
-            missing.append(clip.clip_id)
-        else:
-            skipped += [{"clip_id": clip.clip_id, "reason": reason} for reason in record["skipped"]]
-            people += [_asked(p) for p in record["people"]]
-    return people, skipped, missing
+    kept = Kept(clips, plan)
+    return list(kept), kept.skipped, kept.missing
 
 
 def _asked(record: Mapping[str, Any]) -> Asked:

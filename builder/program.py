@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.types import LiftError, SetupError
+from builder.types import LiftError, NotNowError, SetupError
 
 ENVIRONMENTS = (".venv/bin/python", "venv/bin/python", "env/bin/python")
 OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONSTARTUP")  # of this project's environment, wrong in another
 OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE)
+NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 GRACE_S = 10.0
 LAST_LINES = 40
 ON_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
@@ -59,7 +60,8 @@ def run(program: Program, arguments: Sequence[str], log: Path) -> None:
     """Run the program's script to its end, in its folder; what it prints goes to `log`.
 
     Only one program runs at a time from any of our processes that share `log`'s parent's parent: they share the GPU too.  Raises
-    LiftError with the last line that the program left when it fails.  An interrupt ends the program first.
+    LiftError with the last line that the program left when it fails, NotNowError when it was for want of memory or space.  An
+    interrupt ends the program first.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [str(program.python), program.script, *arguments]
@@ -82,7 +84,7 @@ def run(program: Program, arguments: Sequence[str], log: Path) -> None:
     if code in (-signal.SIGINT, 128 + signal.SIGINT):
         raise KeyboardInterrupt
     if code:
-        raise LiftError(_why(program.name, code, log))
+        raise _why(program.name, code, log)
 
 
 def _die_with_us() -> None:
@@ -109,13 +111,15 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _why(name: str, code: int, log: Path) -> str:
+def _why(name: str, code: int, log: Path) -> LiftError | NotNowError:
     """What a failed run says of itself, in a line."""
     with open(log, encoding="utf-8", errors="replace") as file:
         last = [line for line in deque(file, LAST_LINES) if line.strip()]
     if code == -signal.SIGKILL:
-        return f"{name} was killed, most likely for want of memory; see {log.name}"
+        return NotNowError(f"{name} was killed, most likely for want of memory; see {log.name}")
     if any(OUT_OF_MEMORY.search(line) for line in last):
-        return f"{name} ran out of GPU memory; free the GPU, or cut the clip shorter; see {log.name}"
+        return NotNowError(f"{name} ran out of GPU memory; free the GPU, or cut the clip shorter; see {log.name}")
+    if any(NO_SPACE.search(line) for line in last):
+        return NotNowError(f"{name} found no space left on the disk; free some; see {log.name}")
     said = "".join(c for c in (last[-1] if len(last) > 1 else "nothing").strip()[:200] if c.isprintable())
-    return f"{name} failed (exit {code}): {said}; see {log.name}"
+    return LiftError(f"{name} failed (exit {code}): {said}; see {log.name}")

@@ -72,7 +72,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{folder}: expected a run folder with {CONFIG}, found none; `humanmovevqa evaluate` makes one") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise DataError(f"{path}: expected format {FORMAT!r}, got another file")
@@ -155,7 +155,7 @@ def read_samples(path: Path) -> list[dict[str, Any]]:
             record = json.loads(text)
             if not isinstance(record, dict) or "question_id" not in record or "reply" not in record:
                 raise ValueError("no question_id or no reply")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"{path}, line {number}: expected a sample ({error}); delete the line, and its question is asked again"
             ) from None

@@ -11,6 +11,10 @@ import hashlib
 import io
 import json
 import os
+import platform
+import re
+import shutil
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,7 +26,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from builder.types import Clip, StoreError, Track, TrackError
+from builder.types import NO_ROOM, Clip, RoomError, StoreError, Track, TrackError
 
 SCHEMA = "hmv-track/1"
 LONGEST = 180  # characters of a file name made from a clip id; file systems allow 255 bytes
@@ -33,8 +37,11 @@ TEXTS = ("clip_id", "person_id", "fps", "root_kind", "frame", "lifter", "referen
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` holds either its old content or all of the new, whenever the process dies."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    """Write `data` so that `path` holds either its old content or all of the new, whenever the process dies.
+
+    Raises StoreError, and RoomError, which is one, for a disk that takes nothing more.
+    """
+    temporary = scratch(path.parent, path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as f:
@@ -43,10 +50,45 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(f.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}; nothing of it was changed") from error
+        raise trouble(error, f"cannot write {path}", "; nothing of it was changed") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def trouble(error: OSError, what: str, then: str = "") -> StoreError:
+    """What could not be written, as the error of ours that says so: RoomError for a disk that takes nothing more."""
+    kind = RoomError if error.errno in NO_ROOM else StoreError
+    return kind(f"{what}: {error.strerror or error}{then}")
+
+
+def scratch(folder: Path, name: str) -> Path:
+    """A path in a folder for what this process alone needs for a while; `sweep` removes what a killed process leaves there."""
+    return folder / f"{name}.{_writer()}.tmp"
+
+
+def _writer() -> str:
+    """Names this machine, process and thread in a temporary file's name: no two that share a disk write the same one."""
+    return f"{_host()}.{os.getpid()}.{threading.get_ident()}"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "here"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes of this machine have left half-written in a folder."""
+    for left in folder.glob(f"*.{_host()}.*.*.tmp"):
+        try:
+            os.kill(int(left.name.split(".")[-3]), 0)
+        except (ProcessLookupError, ValueError):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    left.unlink()
+        except OSError:
+            continue
 
 
 def need_folder(path: Path) -> None:
@@ -145,17 +187,29 @@ class Work:
         if self.root.exists() and not self.root.is_dir():
             raise StoreError(f"work folder {self.root}: expected a folder, found a file; pass another --work")
 
+    def need_writable(self) -> None:
+        """Make the folder, put something into it and take it away again.  Raises StoreError where that cannot be."""
+        probe = scratch(self.root, "probe")
+        write_atomic(probe, b"")
+        with suppress(OSError):
+            probe.unlink()
+
     def path(self, stage: str, clip_id: str) -> Path:
         """Where the artefact of `clip_id` in `stage` lies; any clip id gives a valid, unique file name."""
         return self.root / stage / f"{plain(clip_id)}.json"
 
     def get(self, stage: str, clip_id: str, key: str) -> dict[str, Any] | None:
         """The artefact made from `key`, or None when there is none, a stale one or a damaged one."""
+        record = self.read(stage, clip_id)
+        return record if record is not None and record.get("key") == key else None
+
+    def read(self, stage: str, clip_id: str) -> dict[str, Any] | None:
+        """The artefact of a clip whatever it was made from, or None when there is none or a damaged one."""
         try:
             record = json.loads(self.path(stage, clip_id).read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
-        return record if isinstance(record, dict) and record.get("key") == key else None
+        return record if isinstance(record, dict) else None
 
     def put(self, stage: str, clip_id: str, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """Store a record (JSON-ready) under `key` and return it as `get` would."""

@@ -6,6 +6,7 @@ faces then, +X to their left, +Y up.  Body axes (SMPL): +X the person's left, +Y
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,35 @@ class VideoError(HumanMoveError):
 
 class LiftError(HumanMoveError):
     """A clip cannot be lifted, or its result is not to be trusted."""
+
+
+class NotNowError(HumanMoveError):
+    """It cannot be done at this moment, which says nothing about the clip: no memory, no space, results that are still to come.
+
+    It is never remembered as a verdict: the next run tries again by itself.
+    """
+
+
+class RoomError(StoreError, NotNowError):
+    """A disk is full, or cannot be written to: nothing more can be kept, so the run ends."""
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+PASSING = (*NO_ROOM, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE)
+
+
+def passes(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is of this moment and machine rather than of the data."""
+    while error is not None:
+        if isinstance(error, NotNowError | MemoryError) or (isinstance(error, OSError) and error.errno in PASSING):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @dataclass(frozen=True)

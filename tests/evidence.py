@@ -136,6 +136,60 @@ def paper_scale() -> dict[str, Any]:
     return measured()
 
 
+LARGE = int(os.environ.get("HUMANMOVEVQA_LARGE", 100_000))  # scripted people of the large build; fewer to try it out
+FIRST = 1_000  # of them, after which memory is looked at for the first time
+SPOILT = 2_000  # spoilt files for every reader
+
+
+def scale() -> dict[str, Any]:
+    """A build of 100,000 scripted people with two processes: hours, the largest process's memory at 1,000 and at the end, rows, bytes."""
+    scratch = ROOT / "work" / "evidence" / "scale"
+    scratch.mkdir(parents=True, exist_ok=True)
+    log = scratch / "runs.jsonl"  # every attempt's, so that one that is stopped counts too
+    for count in sorted({min(FIRST, LARGE), LARGE}):
+        command = [
+            sys.executable,
+            str(ROOT / "humanmovevqa.py"),
+            "build",
+            "--no-report",
+            "--source",
+            f"synthetic={LARGE}",
+            "--workers",
+            "2",
+        ]
+        command += ["--limit", str(count), "--work", str(scratch / "work"), "--out", str(scratch / f"out-{count}")]
+        started, code, peak = time.monotonic(), 1, 0
+        child = subprocess.Popen(command, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+            code, peak = os.waitstatus_to_exitcode(status), usage.ru_maxrss
+        finally:
+            with open(log, "a") as file:
+                line = {"clips": count, "seconds": round(time.monotonic() - started, 1), "peak_mb": peak // 1024, "code": code}
+                file.write(json.dumps(line) + "\n")
+        if code:
+            raise SystemExit(f"the build of {count} people ended with {code}")
+    attempts = [json.loads(line) for line in log.read_text().splitlines()]
+    out = scratch / f"out-{LARGE}"
+    info = json.loads((out / "build_info.json").read_text())
+    whole = {f"peak_mb_{count}": max(a["peak_mb"] for a in attempts if a["clips"] == count) for count in {min(FIRST, LARGE), LARGE}}
+    return {
+        **blind(info, "synthetic"),
+        "hours": round(sum(a["seconds"] for a in attempts) / 3600, 3),
+        "attempts": len(attempts),
+        "peak_mb": {"first": whole[f"peak_mb_{min(FIRST, LARGE)}"], "last": whole[f"peak_mb_{LARGE}"]},
+        "bytes": sum(p.stat().st_size for p in out.rglob("*") if p.is_file()),
+    }
+
+
+def spoilt_files() -> dict[str, Any]:
+    """Spoilt files for every reader: how many it read, and how many it refused by which error; a defect ends it."""
+    command = [sys.executable, str(ROOT / "tests" / "fuzz.py"), str(SPOILT)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "lifter_fit": lifter_fit,
     "blind_synthetic": blind_synthetic,
@@ -145,7 +199,10 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "lifter_focal": lifter_focal,
     "rows_sample": rows_sample,
     "paper_scale": paper_scale,
+    "spoilt_files": spoilt_files,
+    "scale": scale,
 }
+LATE = ("spoilt_files", "scale")  # hours each; README's tables do not wait for them
 
 
 def code_of(name: str) -> str:
@@ -153,7 +210,7 @@ def code_of(name: str) -> str:
 
     The fitted sizes are measured with their own recipe in the making, so only the lifter's code counts there.
     """
-    from builder import lifting, pipeline, store
+    from builder import lifting, lineage, pipeline, store
     from builder.recipe import FOLDER as RECIPES
 
     if name == "lifter_fit":
@@ -162,6 +219,9 @@ def code_of(name: str) -> str:
         asking = ("evaluate", "models", "priors", "prompts", "rows", "runs", "scoring", "watching")
         data = store.file_digest(ROOT / "builder" / "sample" / "manifest.json")
         return store.digest(lifting.code_digest(*asking), pipeline.code_of("sample", "monocular"), data)
+    if name == "spoilt_files":
+        readers = ("export", "fits", "footage", "listing", "plans", "prompts", "recipe", "runs", "store", "unpickle", "video")
+        return lineage.code_of(*readers, "sources/tracks", "lifters/gvhmr", "lifters/prompthmr", "lifters/wham")
     if name == "paper_scale":
         sources = [pipeline.code_of(source) for source in ("emdb", "rich", "egobody")]
         shared = lifting.code_digest("assemble", "body", "recordings", "referent", "unpickle")
@@ -188,7 +248,7 @@ def measure(names: list[str]) -> None:
         print(f"{name}: {MEASUREMENTS[name].__doc__}")
         record = {"code": code_of(name), "commit": commit, "result": MEASUREMENTS[name]()}
         (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
-    if set(read()) < set(MEASUREMENTS):
+    if set(MEASUREMENTS) - set(read()) - set(LATE):
         return  # README's tables wait for the last of them
     readme = ROOT / "README.md"
     readme.write_text(filled(readme.read_text(), render(read())))
@@ -229,7 +289,27 @@ def render(found: dict[str, dict[str, Any]]) -> str:
     lines += ["", *lifter_lines(results["lifter"], results["lifter_focal"])]
     lines += ["", *score_lines(results["rows_sample"])]
     lines += ["", *scale_lines(results["paper_scale"])]
+    lines += ["", *large_lines(results["scale"])] if "scale" in results else []
+    lines += ["", *spoilt_lines(results["spoilt_files"])] if "spoilt_files" in results else []
     return "\n".join(lines) + "\n"
+
+
+def large_lines(r: dict[str, Any]) -> list[str]:
+    """The large build, in Markdown."""
+    tables = [r["blind"][solver] for solver in ("priors", "second")]
+    worst = max(table["score"] for t in tables for table in t["by_category"].values())
+    head = ("people", "hours, 2 processes", "memory at 1,000", "at the end", "questions", "dataset", "worst blind score of a category")
+    memory = (f"{r['peak_mb']['first']:,} MB", f"{r['peak_mb']['last']:,} MB")
+    cells = (f"{r['tracks']:,}", f"{r['hours']:.1f}", *memory, f"{r['after']:,}", f"{r['bytes'] / 1e6:,.0f} MB", f"{worst:.1f}")
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), f"| {' | '.join(cells)} |"]
+
+
+def spoilt_lines(r: dict[str, Any]) -> list[str]:
+    """What readers did with spoilt files, in words."""
+    total = sum(sum(counts.values()) for counts in r.values())
+    read_ = sum(counts.get("read", 0) for counts in r.values())
+    what = f"Of {total:,} spoilt files and wild replies for {len(r)} readers,"
+    return [f"{what} {read_:,} were read and the others refused; nothing crashed or hung."]
 
 
 def scale_lines(r: dict[str, Any]) -> list[str]:

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from builder import cli, footage, geometry, lifting, pipeline, plugins, recipe, recordings, schema
-from builder.corpus import in_source_frames
 from builder.performer import Turn, Wait, Walk, perform
 from builder.types import SourceError
 from builder.video import probe, read_frames
@@ -185,7 +184,7 @@ def test_a_lifter_gets_the_video_and_rows_point_into_the_source(
         pipeline.process(clips, plan, 1, lambda *_: None)
         found, skipped, missing = pipeline.gather(clips, plan)
         assert (skipped, missing) == ([], [])
-        (asked,) = in_source_frames(found, clips)
+        (asked,) = found
         assert (asked.clip.start_frame, asked.clip.end_frame) == (clips[0].start_frame, clips[0].end_frame) == (40, 40 + SHORT.num_frames)
         assert lifted_by()[-1].is_relative_to(tmp_path / ("videos" if ready else "workFalse"))
 

@@ -19,6 +19,7 @@ PLUGIN_PACKAGES = ("sources", "lifters", "questions", "models")
 HEAVY = (
     "av",
     "cv2",
+    "datatrove",
     "decord",
     "ai_edge_litert",
     "gradio",
@@ -37,7 +38,7 @@ LAYERS = (
     {"types"},
     {"geometry", "plugins", "recipe"},
     {"(stages)"},
-    {"assemble", "corpus", "evaluate", "pipeline", "train", "validate"},
+    {"assemble", "cluster", "corpus", "evaluate", "pipeline", "plans", "room", "standing", "train", "validate"},
     {"verbs"},
     {"cli"},
     {"humanmovevqa", "demo"},

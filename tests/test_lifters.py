@@ -19,7 +19,7 @@ from fixture_walk import Walk, walk, yaw
 
 from builder import geometry, lifting, plugins, recipe, selection
 from builder.sources import tracks as track_files
-from builder.types import Clip, LiftError, SetupError, Track
+from builder.types import Clip, LiftError, NotNowError, SetupError, Track
 
 TOOLS = ("prompthmr", "gvhmr", "wham", "tram")
 NAME = "park/walk"
@@ -271,7 +271,7 @@ def test_results_are_found_by_many_names(tmp_path: Path) -> None:
     assert len(lift("gvhmr", tmp_path / "my" / "my", clip)) == 1
     (tmp_path / "empty").mkdir()
     files.gvhmr(tmp_path / "empty", known)  # whose, nobody knows
-    with pytest.raises(LiftError, match=r"folder/park/walk: no hmr4d_results\.pt of this clip under empty/: looked in park/walk"):
+    with pytest.raises(NotNowError, match=r"folder/park/walk: no hmr4d_results\.pt of this clip under empty/: looked in park/walk"):
         lift("gvhmr", tmp_path / "empty", clip)
 
 

@@ -21,7 +21,7 @@ from fixture_walk import walk
 
 from builder import lifting, plugins, program, store
 from builder.outputs import run_name
-from builder.types import Clip, LiftError, SetupError
+from builder.types import Clip, LiftError, NotNowError, SetupError
 from builder.video import write_clip
 
 # Stands for a tool's demo script: the same options and the same places of its output, and the fixture's file for its work.
@@ -45,6 +45,8 @@ print("step 1: detect")
 if mode == "memory":
     print("  File 'model.py', line 3\\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.\\n", file=sys.stderr)
     sys.exit(1)
+if mode == "full":
+    raise OSError(28, "No space left on device")
 if mode == "fails":
     raise ValueError(f"no checkpoint at {os.getcwd()}/data/pretrain")
 if mode == "killed":
@@ -133,24 +135,27 @@ def test_a_tool_is_run_once_per_clip_in_its_own_environment(
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected"),
+    ("mode", "expected", "kind"),
     [
-        ("memory", "ran out of GPU memory; free the GPU, or cut the clip shorter; see {name}.log"),
-        ("fails", r"failed \(exit 1\): ValueError: no checkpoint at data/pretrain; see {name}.log"),
-        ("killed", "was killed, most likely for want of memory"),
-        ("nothing", "ended well but left no whole {file}"),
-        ("half", "ended well but left no whole {file}"),
+        ("memory", "ran out of GPU memory; free the GPU, or cut the clip shorter; see {name}.log", NotNowError),
+        ("full", "found no space left on the disk; free some; see {name}.log", NotNowError),
+        ("fails", r"failed \(exit 1\): ValueError: no checkpoint at data/pretrain; see {name}.log", LiftError),
+        ("killed", "was killed, most likely for want of memory", NotNowError),
+        ("nothing", "ended well but left no whole {file}", LiftError),
+        ("half", "ended well but left no whole {file}", LiftError),
     ],
 )
-def test_what_goes_wrong_is_one_line_per_clip(tool: Tool, clip: Clip, tmp_path: Path, mode: str, expected: str) -> None:
+def test_what_goes_wrong_is_one_line_per_clip(
+    tool: Tool, clip: Clip, tmp_path: Path, mode: str, expected: str, kind: type[Exception]
+) -> None:
     tool.mode(mode)
     lift = tool.load(results=str(tmp_path / "results"))
-    with pytest.raises(LiftError, match=expected.format(name=tool.name, file=tool.file)) as caught:
+    with pytest.raises(kind, match=expected.format(name=tool.name, file=tool.file)) as caught:
         lift(clip)
     message = str(caught.value)
     assert message.startswith(f"{clip.clip_id}: ")
     assert "\n" not in message
-    assert "--option attempt=2" in message
+    assert message.endswith("the next build tries again" if kind is NotNowError else "a clip's failure is remembered")
     assert str(tmp_path) not in message
     tool.mode("works")
     assert len(lift(clip)) == 1
@@ -186,7 +191,8 @@ def test_results_that_are_there_are_not_made(tool: Tool, clip: Clip, tmp_path: P
 
 
 def test_kept_in_the_work_folder(clip: Clip, tmp_path: Path) -> None:
-    """Through `lifting`, as a build does it: what was lifted is not looked for again, and another attempt is another key."""
+    """Through `lifting`, as a build does it: what was lifted is not looked for again, what failed only when that is wished, and what
+    could not be done then always."""
     tool = Tool("gvhmr", tmp_path)
     options = {"root": str(tool.root)}
     tool.mode("fails")
@@ -194,8 +200,13 @@ def test_kept_in_the_work_folder(clip: Clip, tmp_path: Path) -> None:
         with pytest.raises(LiftError, match="no checkpoint"):
             lifting.lifted(clip, "gvhmr", options, tmp_path / "work")
     assert len(tool.runs()) == 1
+    tool.mode("memory")
+    for _ in range(2):
+        with pytest.raises(NotNowError, match="ran out of GPU memory"):
+            lifting.lifted(clip, "gvhmr", options, tmp_path / "work", retry=True)
+    assert len(tool.runs()) == 3
     tool.mode("works")
-    (track,) = lifting.lifted(clip, "gvhmr", {**options, "attempt": "2"}, tmp_path / "work")
+    (track,) = lifting.lifted(clip, "gvhmr", options, tmp_path / "work")
     assert track.clip_id == clip.clip_id
     assert store.read_track(next((tmp_path / "work").rglob("*.npz")))[0].num_frames == 300
 

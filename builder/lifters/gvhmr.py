@@ -14,7 +14,7 @@ from builder.types import Clip, Floats, LiftError, SourceError, Track
 ABOUT = {
     "title": "GVHMR (Shen et al., SIGGRAPH Asia 2024)",
     "licence": "GVHMR: education, research, non-profit; SMPL-X: non-commercial. You accept them with their owners",
-    "needs": "options results=DIR (its output folders) or root=DIR and python=PATH (run it); fps=, models=DIR, camera=static, attempt=N",
+    "needs": "options results=DIR (its output folders) or root=DIR and python=PATH (run it); fps=, models=DIR, camera=static",
 }
 FILE = "hmr4d_results.pt"
 SCRIPT = "tools/demo/demo.py"
@@ -28,13 +28,12 @@ def load(
     fps: str | float | None = None,
     models: str | Path | None = None,
     camera: str = "moving",
-    attempt: str = "1",
 ) -> outputs.Lift:
     """A lifter that reads `<results>/<clip>/hmr4d_results.pt`, and with `root` runs GVHMR where there is none yet.
 
     results: where output folders lie (default: `<root>/outputs/demo`); a clip's is found by the names in `outputs.names`.  python: of
     GVHMR's environment.  fps: when neither video nor clip tells.  models: a folder of body models, for the exact pelvis.  camera:
-    "static" spares the search for the camera's motion.  attempt: any word; another one tries failed clips again.  Raises SetupError.
+    "static" spares the search for the camera's motion.  Raises SetupError.
     """
     known = outputs.number_option("fps", fps, 1.0, 1000.0)
     still = outputs.camera_option(camera)

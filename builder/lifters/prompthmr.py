@@ -20,7 +20,7 @@ from builder.types import Clip, Floats, LiftError, SourceError, Track
 ABOUT = {
     "title": "PromptHMR-Vid (Wang et al., CVPR 2025)",
     "licence": "PromptHMR: Meshcapade, non-commercial, outputs too; SMPL-X: non-commercial. You accept them with their owners",
-    "needs": "options results=DIR (its results folders) or root=DIR and python=PATH (run it); fps=, models=DIR, camera=static, attempt=N",
+    "needs": "options results=DIR (its results folders) or root=DIR and python=PATH (run it); fps=, models=DIR, camera=static",
 }
 FILE = "results.pkl"
 SCRIPT = "scripts/demo_video.py"
@@ -35,14 +35,12 @@ def load(
     fps: str | float | None = None,
     models: str | Path | None = None,
     camera: str = "moving",
-    attempt: str = "1",
 ) -> outputs.Lift:
     """A lifter that reads `<results>/<clip>/results.pkl`, and with `root` runs PromptHMR where there is none yet.
 
     results: where its folders lie (default: `<root>/results`); a clip's is found by the names in `outputs.names`.  python: of PromptHMR's
     environment.  fps: of the video, when neither it nor the clip nor a `subject-*.smpl` beside the results tells.  models: a folder of
-    body models, for the exact pelvis.  camera: "static" spares the search for the camera's motion.  attempt: any word; another one
-    tries failed clips again.  Raises SetupError.
+    body models, for the exact pelvis.  camera: "static" spares the search for the camera's motion.  Raises SetupError.
     """
     known = outputs.number_option("fps", fps, 1.0, 1000.0)
     still = outputs.camera_option(camera)

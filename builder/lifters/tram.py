@@ -15,16 +15,16 @@ from builder.types import Clip, Floats, LiftError, SourceError, Track
 ABOUT = {
     "title": "TRAM (Wang et al., ECCV 2024)",
     "licence": "as its repository says; SMPL: non-commercial. You accept them with their owners",
-    "needs": "option results=DIR (its results folder); fps=, models=DIR, attempt=N",
+    "needs": "option results=DIR (its results folder); fps=, models=DIR",
 }
 CAMERA, PEOPLE = "camera.npy", "hps/hps_track_*.npy"
 
 
-def load(results: str | Path, fps: str | float | None = None, models: str | Path | None = None, attempt: str = "1") -> outputs.Lift:
+def load(results: str | Path, fps: str | float | None = None, models: str | Path | None = None) -> outputs.Lift:
     """A lifter that reads `<results>/<clip>/camera.npy` and `hps/`; a clip's folder is found by the names in `outputs.names`.
 
-    fps: when neither video nor clip tells.  models: a folder of body models, for the exact pelvis.  attempt: any word; another one
-    tries failed clips again.  The smoothing of TRAM's pictures is not in its files and not done here.  Raises SetupError.
+    fps: when neither video nor clip tells.  models: a folder of body models, for the exact pelvis.  The smoothing of
+    TRAM's pictures is not in its files and not done here.  Raises SetupError.
     """
     known = outputs.number_option("fps", fps, 1.0, 1000.0)
     folder = outputs.folder_option("results", results)

@@ -15,18 +15,17 @@ from builder.types import Clip, Floats, LiftError, SourceError, Track
 ABOUT = {
     "title": "WHAM (Shin et al., CVPR 2024)",
     "licence": "as its repository says; SMPL: non-commercial. You accept them with their owners",
-    "needs": "option results=DIR (its output folder, `--save_pkl`); fps=, attempt=N",
+    "needs": "option results=DIR (its output folder, `--save_pkl`); fps=",
 }
 FILE, MOTION = "wham_output.pkl", "slam_results.pth"
 STILL = 1e-6
 DOUBT = "WHAM ran without DPVO, so its world turns and moves with the camera if that did"
 
 
-def load(results: str | Path, fps: str | float | None = None, attempt: str = "1") -> outputs.Lift:
+def load(results: str | Path, fps: str | float | None = None) -> outputs.Lift:
     """A lifter that reads `<results>/<clip>/wham_output.pkl`; a clip's folder is found by the names in `outputs.names`.
 
-    fps: when neither video nor clip tells.  attempt: any word; another one tries failed clips again.  `trans_world` is the middle of
-    the hips, so no body model is needed.  Raises SetupError.
+    fps: when neither video nor clip tells.  `trans_world` is the middle of the hips, so no body model is needed.  Raises SetupError.
     """
     known = outputs.number_option("fps", fps, 1.0, 1000.0)
     folder = outputs.folder_option("results", results)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from builder import footage, lifting, referent, schema, store
+from builder import footage, referent, schema, store
 from builder.body import model_file
 from builder.geometry import fill_invalid
 from builder.recordings.reading import stamp
@@ -26,7 +26,6 @@ VIDEOS = "HUMANMOVEVQA_VIDEO_DIR"
 PROBLEM = "problem"  # the entry of a clip's meta that says why nothing can be asked about it
 SAMPLES = 9  # frames of a window that choose its view
 FASTEST_M_S = 12.0
-CODE = ("recordings", "footage", "body", "unpickle", "referent")
 
 
 def clips(source: str, root: Path, found: Attempts) -> Iterator[Clip]:
@@ -85,14 +84,14 @@ def cut_into_clips(recording: Recording, root: Path) -> list[Clip]:
 
 
 def _meta(recording: Recording, view: View, clip: Clip, root: Path) -> dict[str, Any]:
-    """Where a clip comes from, and what makes its artefacts stale: the files behind it, and the code that reads them."""
+    """Where a clip comes from, and the files behind it, whose change makes its artefacts stale."""
     ready, models = ready_video(clip), os.environ.get(MODELS)
     images = [view.images[k] for k in range(clip.start_frame, clip.end_frame) if k in view.images]
     bodies = [model_file(recording.model, gender, models) for gender in sorted({p.gender for p in recording.people})] if models else []
     return {
         "path": str(root),
         "file": recording.source,
-        "state": store.digest(recording.state, _place(recording, view), stamp(images), lifting.code_digest(*CODE)),
+        "state": store.digest(recording.state, _place(recording, view), stamp(images)),
         "bodies": stamp(bodies) if models else "approximate",
         "video_bytes": 0 if ready is None else ready.stat().st_size,
     }

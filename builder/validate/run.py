@@ -6,14 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from builder import geometry, lifting, motion, pipeline, plugins, recipe, store
-from builder.types import BuildError, Clip, Floats, HumanMoveError, LiftError, Motion, SetupError, VideoError
+from builder.types import BuildError, Clip, Floats, HumanMoveError, LiftError, Motion, SetupError, StoreError, one_line, passes
 from builder.validate.agreement import answered, disagreements, events, tally
 from builder.validate.fit import errors_of, toml
 from builder.validate.metrics import heading_errors, measure
@@ -104,12 +104,10 @@ def record(job: Job) -> dict[str, Any]:
     try:
         truths = lifting.lifted(clip, lifting.TRUTH, {}, plan.work)
         tracks = lifting.lifted(clip, plan.lifter, plan.options, plan.work)
-        if clip.video is None and plan.lifter != lifting.TRUTH:  # a film counts from the clip's first frame
-            tracks = [replace(track, frame_ids=track.frame_ids + clip.start_frame) for track in tracks]
-    except SetupError:
+    except (SetupError, StoreError):
         raise
     except HumanMoveError as error:
-        return out | {"refused": [_line(error)], "again": isinstance(error, VideoError)}
+        return out | {"refused": [one_line(error)], "again": passes(error)}
     found = matched(tracks, truths)
     out["invented"] = len(tracks) - len(found)
     for j, truth in enumerate(truths):
@@ -123,12 +121,8 @@ def record(job: Job) -> dict[str, Any]:
             _, track = pipeline.trimmed(clip, track, plan.recipe)
             out["people"].append(person(paired(track, truth), plan.recipe))
         except HumanMoveError as error:
-            out["refused"].append(who + _line(error))
+            out["refused"].append(who + one_line(error))
     return out
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def person(pair: Pair, using: recipe.Recipe) -> dict[str, Any]:

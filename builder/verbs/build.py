@@ -10,15 +10,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builder import captioner, recipe
 from builder.terminal import bar
 from builder.types import BuildError
 from builder.verbs import at_least, lifter_options, options_of, sources_of
 
+if TYPE_CHECKING:
+    from builder.pipeline import Plan
+
 HELP = "make the dataset folder from tracks or videos"
-CAPTIONING = ("captioner", "clothing", "portraits", "fits", "outputs")
+STAGES = ("lift", "ask")
+EXECUTORS = ("local", "slurm", "ray")
 EXAMPLE = "humanmovevqa build --source synthetic=1000 --source tracks=my/tracks --workers 2 --strict"
 
 
@@ -44,6 +48,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--rank", type=int, default=None, metavar="R", help="process only every W-th clip from the R-th on; run without --rank to merge"
     )
     parser.add_argument("--world-size", type=int, default=None, metavar="W")
+    parser.add_argument(
+        "--stage", choices=STAGES, help="only lift, or only lift and ask, the clips or a rank's share; run without --stage to merge"
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="try again what failed before; `humanmovevqa status WORK` says why it did"
+    )
+    parser.add_argument(
+        "--engine", choices=("processes", "datatrove"), default="processes", help="what runs the stages (default: processes)"
+    )
+    parser.add_argument("--executor", choices=EXECUTORS, default="local", help="of datatrove: where tasks run (default: local)")
+    parser.add_argument("--tasks", type=int, metavar="N", help="of datatrove: shares of the clips (default: as --workers)")
+    parser.add_argument(
+        "--resources",
+        action="append",
+        default=[],
+        metavar="STAGE:KEY=VALUE,...",
+        help="of datatrove on SLURM or Ray: what a task of lift, ask or merge gets, such as lift:gpus=1,partition=a100; repeatable",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
     parser.add_argument("--seed", type=int, metavar="S", help="replace the recipe's seed")
     parser.add_argument("--strict", action="store_true", help="fail when a clip is skipped or a category can be guessed without watching")
@@ -53,60 +75,74 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build the dataset folder, or one rank's share of the work."""
-    from builder import corpus, export, lifting, pipeline
+    from builder import cluster, corpus, export, lifting, pipeline, plans, room, store
 
-    if (args.rank is None) != (args.world_size is None):
-        raise BuildError("--rank and --world-size belong together: expected both or neither")
-    if args.rank is not None and not 0 <= args.rank < args.world_size:
-        raise BuildError(f"--rank: expected 0 to {args.world_size - 1} for --world-size {args.world_size}, got {args.rank}")
-    at_least(args, workers=1, limit=1, seed=0)
-    changes = {} if args.seed is None else {"seed": args.seed}
-    lifter, options = args.lifter, options_of(args)
-    if args.captioner is not None:
-        made_by = lifting.code_digest(*CAPTIONING, f"lifters/{lifter or lifting.DEFAULT}")
-        options = {**options, "captioner": args.captioner, "lifter": lifter, "code": made_by}
-        lifter = "captioned"
-    plan = pipeline.Plan(sources_of(args), lifter, recipe.load(args.recipe, **changes), args.work, args.limit, options)
-    export.check_target(args.out)
+    _need_sense(args)
+    plan, changes = plan_of(args)
+    whole = args.rank is None and args.stage is None
+    if whole:
+        export.check_target(args.out)
+    store.Work(plan.work).need_writable()
     clips = pipeline.clips_of(plan)
     for lifter in sorted({lifting.lifter_of(clip, plan.lifter) for clip in clips} - {lifting.TRUTH}):
         lifting.load(lifter, plan.options)  # a wrong name or missing weights are one mistake, not one per clip
+    room.need(clips, plan, args.out if whole else None)
+    plans.remember(plan, args.recipe, changes, args.workers * (args.world_size or 1))
 
     def say(text: str) -> None:
         if not args.quiet:
             print(text, file=sys.stderr)
 
-    mine = clips if args.rank is None else clips[args.rank :: args.world_size]
-    with bar("tracks to questions", len(mine), args.quiet) as progress:
-        here = args.captioner is not None and not captioner.is_address(args.captioner)
-        pipeline.process(mine, plan, 1 if here else args.workers, progress)  # one copy of a captioner's weights fits, many may not
-    if args.rank is not None:
-        say(
-            f"rank {args.rank} of {args.world_size}: {len(mine)} clips done in {args.work}; when all ranks are, run without --rank to merge"
-        )
+    def warn(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    if args.engine == "datatrove":
+        order = cluster.Order(plan, args.out, args.strict, not args.no_report)
+        cluster.run(order, args.executor, args.tasks or args.workers, args.workers, cluster.resources_of(args.resources))
+        say(f"submitted; `humanmovevqa status {args.work}` says how far it is" if args.executor == "slurm" else f"built {args.out}")
         return 0
-
-    people, found, _ = pipeline.gather(clips, plan)
-    people = corpus.in_source_frames(people, clips)
-    skipped = corpus.placeless(found, clips)
-    for one in skipped:
-        print(f"skipped {one['clip_id']}: {one['reason']}", file=sys.stderr)
-    if not people:
-        raise BuildError(f"no track of {len(clips)} could be used; the reasons stand above")
-    say(f"assembling {sum(len(p.questions) for p in people)} questions of {len(people)} people")
-    made = corpus.build(people, skipped, plan.recipe)
-    wrong = corpus.complaints(made.info)
-    if args.strict and wrong:
-        raise BuildError(f"--strict: {len(wrong)} complaint(s), nothing was exported; the first: {wrong[0]}")
-    page = None
-    if not args.no_report:
-        from builder import viz
-
-        shown = corpus.examples(made, people, {c.clip_id: c for c in clips}, plan)
-        page = viz.report(made.info, made.prior_tables, shown)
-    corpus.export_to(args.out, made, page)
-    summary(made.info, args.out, say)
+    mine = clips if args.rank is None else clips[args.rank :: args.world_size]
+    workers = 1 if args.captioner is not None and not captioner.is_address(args.captioner) else args.workers  # its weights may fit but once
+    only_lift = args.stage == "lift"
+    with bar("clips to tracks" if only_lift else "tracks to questions", len(mine), args.quiet) as progress:
+        (pipeline.lift if only_lift else pipeline.process)(mine, plan, workers, progress)
+    if not whole:
+        share = f"rank {args.rank} of {args.world_size}: " if args.rank is not None else ""
+        then = "without --stage, or with --stage ask" if only_lift else "without --rank and --stage to merge"
+        say(f"{share}{len(mine)} clips done in {args.work}; when all are, run {then}; `humanmovevqa status {args.work}` says more")
+        return 0
+    summary(corpus.merge(plan, clips, args.out, args.strict, not args.no_report, say, warn), args.out, say)
     return 0
+
+
+def _need_sense(args: argparse.Namespace) -> None:
+    """Raise BuildError for options that do not go together."""
+    if (args.rank is None) != (args.world_size is None):
+        raise BuildError("--rank and --world-size belong together: expected both or neither")
+    if args.rank is not None and not 0 <= args.rank < args.world_size:
+        raise BuildError(f"--rank: expected 0 to {args.world_size - 1} for --world-size {args.world_size}, got {args.rank}")
+    if args.engine == "datatrove" and (args.rank is not None or args.stage is not None):
+        raise BuildError(
+            "--engine datatrove shares the clips out and runs every stage by itself; leave --rank, --world-size and --stage out"
+        )
+    if args.engine != "datatrove" and (args.tasks is not None or args.resources or args.executor != "local"):
+        raise BuildError("--tasks, --executor and --resources are for --engine datatrove")
+    at_least(args, workers=1, limit=1, seed=0, tasks=1)
+
+
+def plan_of(args: argparse.Namespace) -> tuple[Plan, dict[str, int]]:
+    """The plan that the options state, and what they change of the recipe."""
+    from builder import lifting, lineage
+    from builder.pipeline import Plan
+
+    changes = {} if args.seed is None else {"seed": args.seed}
+    lifter, options = args.lifter, options_of(args)
+    if args.captioner is not None:
+        inner = lineage.code_of(f"lifters/{lifter or lifting.DEFAULT}")
+        options = {**options, "captioner": args.captioner, "lifter": lifter, "code": inner}
+        lifter = "captioned"
+    used = recipe.load(args.recipe, **changes)
+    return Plan(sources_of(args), lifter, used, args.work, args.limit, options, args.retry_failed), changes
 
 
 def summary(info: Mapping[str, Any], out: Path, say: Callable[[str], None]) -> None:

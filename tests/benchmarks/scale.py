@@ -1,0 +1,205 @@
+"""What a build takes at 10, 10 thousand and 10 million clips: measured as far as this machine goes, reckoned beyond.
+
+python tests/benchmarks/scale.py                        # the tables, from the costs in evidence/scale_costs.json, into docs/scale.md
+python tests/benchmarks/scale.py measure [CLIPS]        # measure the costs of asking and merging here (minutes), and write them
+python tests/benchmarks/scale.py merge ROWS             # memory and time of merging so many rows, in a process of its own
+
+Lifting is not measured here: its seconds are assumed, and stated as such.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT)]
+COSTS, PAGE = ROOT / "evidence" / "scale_costs.json", ROOT / "docs" / "scale.md"
+SIZES = (10, 10_000, 10_000_000)
+MERGED = (10_000, 100_000, 1_000_000)
+PEOPLE = 60  # scripted people whose questions are repeated for a merge of many rows
+
+# Seconds for a clip of 20 s, assumed and not measured: put in what `humanmovevqa status` says of your clips on your machines.
+LIFTERS = {
+    "monocular (2 CPU cores)": 60.0,
+    "gvhmr (1 GPU)": 60.0,
+    "prompthmr (1 GPU)": 180.0,
+}
+NODES = 64  # GPUs, or pairs of cores, that the table reckons with
+PER_QUESTION, BOUNDED_MB = 110, 700  # bytes that the merge holds for every question asked, and MB for what does not grow
+CLIP_MB = 4.0  # 20 s of H.264, 960 pixels along the longest side
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Repeated:
+    """The same people again and again, under other names: a corpus of any size that takes no room."""
+
+    def __init__(self, people: Sequence[Any], copies: int) -> None:
+        self.people, self.copies = people, copies
+
+    def __iter__(self) -> Iterator[Any]:
+        for copy in range(self.copies):
+            for person in self.people:
+                clip_id = f"{person.clip.clip_id}-{copy}"
+                clip = replace(person.clip, clip_id=clip_id, sequence=f"{person.clip.sequence}-{copy}", group=clip_id)
+                named = [(hashlib.sha256(f"{q.id}{copy}".encode()).hexdigest()[:16], q) for q in person.questions]
+                yield replace(person, clip=clip, questions=tuple(replace(q, id=i, clip_id=clip_id) for i, q in named))
+
+
+def merged(rows: int) -> dict[str, Any]:
+    """Assemble and export about so many rows here, and what that took; the memory is this process's, so call it in a fresh one."""
+    from builder import corpus, pipeline, recipe
+
+    with tempfile.TemporaryDirectory(dir=ROOT / "work") as scratch:
+        plan = pipeline.Plan((("synthetic", str(PEOPLE)),), "", recipe.load(), ROOT / "work" / "benchmarks" / "scale")
+        clips = pipeline.clips_of(plan)
+        pipeline.process(clips, plan, 1, lambda *_: None)
+        people, _, _ = pipeline.gather(clips, plan)
+        before = peak_mb()
+        once = corpus.build(people, [], plan.recipe)
+        per_copy = sum(once.info["generated"]["after"].values())
+        # Repeated answers cannot be flattened less than they are, so the share that is kept stays about the same.
+        many = Repeated(people, max(1, round(rows / per_copy)))
+        started = time.monotonic()
+        made = corpus.build(many, [], plan.recipe)
+        assembled = time.monotonic()
+        corpus.export_to(Path(scratch) / "out", made, many, plan.recipe, Path(scratch) / "sorting", None)
+        ended = time.monotonic()
+        size = sum(p.stat().st_size for p in (Path(scratch) / "out").rglob("*") if p.is_file())
+    return {
+        "rows": sum(made.info["generated"]["after"].values()),
+        "pool": sum(made.info["generated"]["before"].values()),
+        "tracks": made.info["generated"]["tracks"],
+        "kinds": len(made.catalogue.kinds),
+        "start_mb": round(before),
+        "peak_mb": round(peak_mb()),
+        "assemble_s": round(assembled - started, 1),
+        "export_s": round(ended - assembled, 1),
+        "bytes": size,
+    }
+
+
+def alone(*arguments: str) -> dict[str, Any]:
+    """This file in a process of its own, and the JSON that it prints last."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    out: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return out
+
+
+def asked(clips: int) -> dict[str, Any]:
+    """Seconds and bytes that asking about one clip takes here, on one core."""
+    from builder import pipeline, recipe
+
+    with tempfile.TemporaryDirectory(dir=ROOT / "work") as scratch:
+        plan = pipeline.Plan((("synthetic", str(clips)),), "", recipe.load(), Path(scratch))
+        found = pipeline.clips_of(plan)
+        started = time.process_time()
+        pipeline.process(found, plan, 1, lambda *_: None)
+        seconds = time.process_time() - started
+        size = sum(p.stat().st_size for p in (Path(scratch) / pipeline.STAGE).iterdir())
+    return {"clips": clips, "cpu_s_per_clip": round(seconds / clips, 3), "bytes_per_clip": size // clips, "peak_mb": round(peak_mb())}
+
+
+def measure(clips: int = 40) -> dict[str, Any]:
+    """Measure everything that is measured and write it down."""
+    (ROOT / "work").mkdir(exist_ok=True)
+    found = {"ask": alone("ask", str(clips)), "merge": [alone("merge", str(rows)) for rows in MERGED]}
+    COSTS.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    return found
+
+
+def table(costs: dict[str, Any]) -> list[str]:
+    """The table of docs/scale.md, in Markdown."""
+    last = costs["merge"][-1]
+    per_row = (last["assemble_s"] + last["export_s"]) / last["rows"]
+    rows_per_clip = last["rows"] / last["tracks"]
+    per_question = PER_QUESTION / 1e6 * last["pool"] / last["rows"]  # MB for a published row
+    ask = costs["ask"]["cpu_s_per_clip"]
+    lines = [
+        f"| clips of 20 s | stage | 1 GPU or core | on {NODES} | files | storage | bottleneck |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for clips in SIZES:
+        for name, seconds in LIFTERS.items():
+            size, bound = clips * (CLIP_MB * 1e6 + 400_000), "reading videos" if clips * CLIP_MB > 4e6 else "GPU or cores"
+            lines.append(row(clips, f"lift: {name}", clips * seconds, NODES, 3 * clips, size, bound))
+        size = clips * costs["ask"]["bytes_per_clip"]
+        bound = "file system: files in one folder" if clips > 1e6 else "cores"
+        lines.append(row(clips, "ask", clips * ask, NODES, clips, size, bound))
+        rows = clips * rows_per_clip
+        need = BOUNDED_MB + per_question * rows
+        bound = f"memory: {need / 1000:,.0f} GB" if need > 16_000 else "one core"
+        size = rows * last["bytes"] / last["rows"]
+        lines.append(row(clips, f"merge: {rows:,.0f} rows", rows * per_row, 1, rows / 50_000 + 6, size, bound))
+    return lines
+
+
+def row(clips: int, stage: str, seconds: float, nodes: int, files: float, size: float, bound: str) -> str:
+    """One line of it; a stage that runs in one process takes as long on many machines."""
+    cells = (f"{clips:,}", stage, hours(seconds), hours(seconds / nodes), f"{max(1, round(files)):,}", storage(size), bound)
+    return f"| {' | '.join(cells)} |"
+
+
+def hours(seconds: float) -> str:
+    """A duration in the unit that suits it."""
+    for unit, name in ((86400 * 3, "d"), (3600, "h"), (60, "min")):
+        if seconds >= (2 if name == "d" else 1) * unit:
+            return f"{seconds / (86400 if name == 'd' else unit):,.1f} {name}"
+    return f"{seconds:.1f} s"
+
+
+def storage(size: float) -> str:
+    """A number of bytes in the unit that suits it."""
+    units = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+    return next((f"{size / unit:,.1f} {name}" for unit, name in units if size >= unit), f"{size:.0f} B")
+
+
+def merge_table(costs: dict[str, Any]) -> list[str]:
+    """What merging took, measured."""
+    lines = ["| rows published | asked in all | people | assemble | export | peak memory | dataset |", "|---|---|---|---|---|---|---|"]
+    for m in costs["merge"]:
+        cells = (f"{m['rows']:,}", f"{m['pool']:,}", f"{m['tracks']:,}", hours(m["assemble_s"]), hours(m["export_s"]))
+        lines.append(f"| {' | '.join(cells)} | {m['peak_mb']:,} MB | {storage(m['bytes'])} |")
+    return lines
+
+
+def lifter_table() -> list[str]:
+    """The seconds of lifting that are assumed."""
+    return ["| lifter | seconds, assumed |", "|---|---|", *(f"| {name} | {seconds:.0f} |" for name, seconds in LIFTERS.items())]
+
+
+def filled(page: str, costs: dict[str, Any]) -> str:
+    """The page with its three tables."""
+    for name, lines in (("measured", merge_table(costs)), ("reckoned", table(costs)), ("lifters", lifter_table())):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        head, rest = page.split(begin)
+        page = "\n".join([head + begin, *lines, end + rest.split(end)[1]])
+    return page
+
+
+if __name__ == "__main__":
+    what, *rest = sys.argv[1:] or ["table"]
+    if what in ("merge", "ask"):
+        (ROOT / "work").mkdir(exist_ok=True)
+        print(json.dumps((merged if what == "merge" else asked)(int(rest[0]))))
+    elif what == "measure":
+        print(json.dumps(measure(*map(int, rest)), indent=1))
+    else:
+        costs = json.loads(COSTS.read_text())
+        print("\n".join([*merge_table(costs), "", *table(costs)]))
+        PAGE.write_text(filled(PAGE.read_text(), costs))
