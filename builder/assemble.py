@@ -80,17 +80,19 @@ def flatten(questions: Sequence[Question], recipe: Recipe) -> list[Question]:
 
 def _cells(questions: Sequence[Question]) -> tuple[Any, Any, Any]:
     """Cell numbers: of each question's answer (Q, L), of every option of every question (O, L), and whose option it is (O,)."""
-    number: dict[Key, int] = {}
-    answers, options, owner = [], [], []
-    for i, q in enumerate(questions):
-        keys = [(level, key(q)) for level, key in enumerate(LEVELS)]
-        for option in q.options:
-            row = [number.setdefault((*k, option), len(number)) for k in keys]
-            options.append(row)
-            owner.append(i)
-            if option == q.answer_text:
-                answers.append(row)
-    return np.array(answers), np.array(options), np.array(owner)
+    number_of: dict[str, int] = {}
+    texts = np.array([number_of.setdefault(option, len(number_of)) for q in questions for option in q.options])
+    owner = np.repeat(np.arange(len(questions)), [len(q.options) for q in questions])
+    first = np.searchsorted(owner, np.arange(len(questions)))
+    cells = np.empty((len(owner), len(LEVELS)), dtype=np.int64)
+    known = 0
+    for level, key in enumerate(LEVELS):
+        groups: dict[Key, int] = {}
+        group = np.array([groups.setdefault(key(q), len(groups)) for q in questions])
+        found, cells[:, level] = np.unique(group[owner] * len(number_of) + texts, return_inverse=True)
+        cells[:, level] += known
+        known += len(found)
+    return cells[first + [q.answer for q in questions]], cells, owner
 
 
 def _victims(answer_cell: Any, over: Any, load: Any, alive: Any) -> Any:

@@ -76,6 +76,10 @@ class Decision:
         """The name of the template."""
         return self.form.name
 
+    def answered_by(self, measures: Measures) -> str | None:
+        """The answer text that another motion gives, None where it does not decide it."""
+        return _answer(self.form, self.quantity, self.window, measures)
+
     def question(self) -> Question | None:
         """The question with its options, None where too few of them make sense.  Robustness is not yet known (1.0)."""
         rng = random.Random(self.number)
@@ -128,11 +132,14 @@ def ask(category: str, templates: Iterable[Template], motion: Motion, recipe: Re
     return [q for decision in decide(category, templates, motion, recipe, measures) if (q := decision.question()) is not None]
 
 
-def answer(templates: tuple[Template, ...], question: Question | Decision, measures: Measures) -> str | None:
+def answer(templates: tuple[Template, ...], question: Question, measures: Measures) -> str | None:
     """The answer text that another motion gives to the same question, None where it does not decide it."""
-    template = find(templates, question.template)
-    evidence = template.measure(measures, question.quantity, question.window)
-    return None if evidence is None else template.decide(evidence, question.quantity, measures.recipe)
+    return _answer(find(templates, question.template), question.quantity, question.window, measures)
+
+
+def _answer(form: Template, quantity: str, window: str, measures: Measures) -> str | None:
+    evidence = form.measure(measures, quantity, window)
+    return None if evidence is None else form.decide(evidence, quantity, measures.recipe)
 
 
 def recompute(templates: tuple[Template, ...], question: Question, recipe: Recipe) -> str | None:

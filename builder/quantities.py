@@ -170,6 +170,7 @@ class Measures:
         """How many events of a direction are seen in a window."""
         return len(self.seen(direction, window))
 
+    @kept
     def counted(self, direction: str, window: str) -> dict[str, Any] | None:
         """The number of events seen and their briefs; none only when nothing came near to being one, else None."""
         seen = self.seen(direction, window)
@@ -177,6 +178,7 @@ class Measures:
             return None
         return {"count": len(seen), "events": [self.brief(e) for e, _ in seen]}
 
+    @kept
     def total(self, direction: str, window: str) -> float:
         """Sum of what the window holds of all events of a direction."""
         return round(sum(inside for _, inside in self.seen(direction, window)), 3)

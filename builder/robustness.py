@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-from scipy.signal import fftconvolve
+from scipy import fft
 from scipy.special import ndtri
 
 from builder.families import Decision
@@ -84,10 +84,13 @@ def perturb(sampled: Sampled, recipe: Recipe, index: int) -> Sampled:
 def _wander(rng: np.random.Generator, n: int, hz: float) -> Floats:
     """Errors (4, N) of size 1 that change over WANDER_S; the last two are drawn together."""
     reach = round(4 * WANDER_S * hz)  # drawn beyond both ends as well, which must not wander more or less than the middle
-    drawn = np.vstack([rng.standard_normal((n + 2 * reach, columns)).T for columns in (1, 1, 2)])
+    length = n + 2 * reach
+    drawn = np.vstack([rng.standard_normal((length, columns)).T for columns in (1, 1, 2)])
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (WANDER_S * hz)) ** 2)
-    size = np.sqrt(2 * np.sqrt(np.pi) * WANDER_S * hz) / kernel.sum()
-    return np.asarray(fftconvolve(drawn, size * kernel[None], mode="valid", axes=1))
+    kernel *= np.sqrt(2 * np.sqrt(np.pi) * WANDER_S * hz) / kernel.sum()
+    size = fft.next_fast_len(length, real=True)  # what wraps round at this length is cut off with what was drawn beyond the ends
+    smoothed = fft.irfft(fft.rfft(drawn, size) * fft.rfft(kernel, size), size)
+    return np.asarray(smoothed[:, 2 * reach : length])
 
 
 SCALED = ("walk_speed", "walk_distance", "run_speed", "still_speed", "jump_rise", "jump_gravity", "crouch_drop", "turn_around")

@@ -32,11 +32,11 @@ def questions_of(track: Track, recipe: Recipe, robust: bool = True) -> tuple[Mot
     copies, measures = Copies(sampled, recipe) if robust else None, Measures(described, recipe)
     kept: list[Question] = []
     for family in families().values():
-        kept += _choose(family, family.decide(described, recipe, measures), copies, recipe.questions.pool)
+        kept += _choose(family.decide(described, recipe, measures), copies, recipe.questions.pool)
     return described, sorted(kept, key=lambda q: q.id)
 
 
-def _choose(family: ModuleType, candidates: list[Decision], copies: Copies | None, most: int) -> list[Question]:
+def _choose(candidates: list[Decision], copies: Copies | None, most: int) -> list[Question]:
     """Robust questions, taken so that templates, answers and quantities repeat as little as possible; ids break ties."""
     kept: list[Question] = []
     templates, answers, quantities, windows = (defaultdict[str, int](int) for _ in range(4))
@@ -49,7 +49,7 @@ def _choose(family: ModuleType, candidates: list[Decision], copies: Copies | Non
             heapreplace(queue, (*now, id_, best))
             continue
         heappop(queue)
-        robustness = 1.0 if copies is None else copies.agreement(best, family.answer)
+        robustness = 1.0 if copies is None else copies.agreement(best, Decision.answered_by)
         question = best.question() if robustness > 0 else None
         if question is not None:
             kept.append(replace(question, robustness=robustness))
