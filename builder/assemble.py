@@ -61,10 +61,9 @@ def flatten(questions: Sequence[Question], recipe: Recipe) -> list[Question]:
     n_cells = int(option_cells.max()) + 1
     alive = np.ones(len(questions), dtype=bool)
     for _ in range(500):
-        weight = alive * share
-        expected = np.bincount(option_cells.ravel(), np.repeat(weight[owner], option_cells.shape[1]), n_cells)
-        offered = np.bincount(option_cells.ravel(), np.repeat(alive[owner].astype(float), option_cells.shape[1]), n_cells)
-        hits = np.bincount(answer_cell.ravel(), np.repeat(alive.astype(float), answer_cell.shape[1]), n_cells)
+        expected = _sums(option_cells, (alive * share)[owner], n_cells)
+        offered = _sums(option_cells, alive[owner], n_cells)
+        hits = _sums(answer_cell, alive, n_cells)
         excess = hits - expected
         others = np.maximum(0.0, offered / np.maximum(expected, 1e-9) - 1.0)  # wrong options beside each right one, on average
         allowed = recipe.assembly.flatness * others / 3.0 * np.sqrt(expected) + 0.5
@@ -81,18 +80,26 @@ def flatten(questions: Sequence[Question], recipe: Recipe) -> list[Question]:
 def _cells(questions: Sequence[Question]) -> tuple[Any, Any, Any]:
     """Cell numbers: of each question's answer (Q, L), of every option of every question (O, L), and whose option it is (O,)."""
     number_of: dict[str, int] = {}
-    texts = np.array([number_of.setdefault(option, len(number_of)) for q in questions for option in q.options])
+    texts = np.fromiter((number_of.setdefault(option, len(number_of)) for q in questions for option in q.options), dtype=np.int64)
     owner = np.repeat(np.arange(len(questions)), [len(q.options) for q in questions])
     first = np.searchsorted(owner, np.arange(len(questions)))
-    cells = np.empty((len(owner), len(LEVELS)), dtype=np.int64)
+    cells = np.empty((len(owner), len(LEVELS)), dtype=np.int32)
     known = 0
     for level, key in enumerate(LEVELS):
         groups: dict[Key, int] = {}
-        group = np.array([groups.setdefault(key(q), len(groups)) for q in questions])
+        group = np.fromiter((groups.setdefault(key(q), len(groups)) for q in questions), dtype=np.int64, count=len(questions))
         found, cells[:, level] = np.unique(group[owner] * len(number_of) + texts, return_inverse=True)
         cells[:, level] += known
         known += len(found)
     return cells[first + [q.answer for q in questions]], cells, owner
+
+
+def _sums(cells: Any, weight: Any, n_cells: int) -> Any:
+    """The weights (N,) added up in every cell; level by level, since no cell is of two, which needs no copy of `cells` (N, L)."""
+    out = np.zeros(n_cells)
+    for level in cells.T:
+        out += np.bincount(level, weight, n_cells)
+    return out
 
 
 def _victims(answer_cell: Any, over: Any, load: Any, alive: Any) -> Any:
