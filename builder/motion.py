@@ -76,7 +76,8 @@ def sample(track: Track, recipe: Recipe) -> Sampled:
     at = np.arange(int(np.floor(seconds[-1] * cfg.grid_hz + 1e-6)) + 1) / cfg.grid_hz
 
     def on_grid(values: Floats) -> Floats:
-        return np.array([np.interp(at, seconds, column) for column in values.reshape(len(seconds), -1).T]).T.reshape(len(at), *values.shape[1:])
+        columns = [np.interp(at, seconds, column) for column in values.reshape(len(seconds), -1).T]
+        return np.array(columns).T.reshape(len(at), *values.shape[1:])
 
     return Sampled(
         clip_id=track.clip_id,
