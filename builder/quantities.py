@@ -85,7 +85,8 @@ FACINGS = (
 CONCEPTS = ("walk", "run", "jump", "crouch", "stand_up", "turn_around", "still")
 
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def kept(measure: Callable[Concatenate[Measures, P], R]) -> Callable[Concatenate[Measures, P], R]:
@@ -93,7 +94,7 @@ def kept(measure: Callable[Concatenate[Measures, P], R]) -> Callable[Concatenate
 
     @wraps(measure)
     def recalled(self: Measures, *args: P.args, **named: P.kwargs) -> R:
-        key = (measure, args)
+        key = (measure, args, *named.items())
         if key not in self._known:
             self._known[key] = measure(self, *args, **named)
         found: R = self._known[key]
