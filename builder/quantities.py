@@ -93,7 +93,7 @@ def kept(measure: Callable[Concatenate[Measures, P], R]) -> Callable[Concatenate
     """A method of Measures whose results are kept: many questions share them."""
 
     @wraps(measure)
-    def recalled(self: Measures, *args: P.args, **named: P.kwargs) -> R:
+    def recalled(self: Measures, /, *args: P.args, **named: P.kwargs) -> R:
         key = (measure, args, *named.items())
         if key not in self._known:
             self._known[key] = measure(self, *args, **named)
