@@ -7,6 +7,7 @@ answer, the quantity, the evidence and the question's own random numbers.
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,7 +48,8 @@ def as_metres(evidence: Evidence, quantity: str, recipe: Recipe) -> str | None:
     value, rungs = evidence["metres"], recipe.questions.metres
     if not 0.6 * rungs[0] <= value <= 1.15 * rungs[-1]:
         return None
-    return metres(min(rungs, key=lambda r: max(r, value) / min(r, value)))
+    above = bisect_left(rungs, value)
+    return metres(min(rungs[max(0, above - 1) : above + 1], key=lambda r: max(r, value) / min(r, value)))
 
 
 def as_degrees(evidence: Evidence, quantity: str, recipe: Recipe) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from builder.types import Question
@@ -93,15 +94,15 @@ def _places(q: Question) -> Iterable[Claim]:
 
 def contradictions(questions: Iterable[Question]) -> list[str]:
     """One line for every two questions of a person whose answers cannot both be true."""
-    known: dict[Key, tuple[float, float, Question]] = {}
     out = []
-    for q in sorted(questions, key=lambda q: q.id):
-        for claims in (_times, _amounts, _sums, _onsets, _places):
-            for key, low, high in claims(q):
-                full = (q.clip_id, q.person_id, *key)
-                a, b, other = known.get(full, (-INF, INF, q))
-                if max(a, low) > min(b, high) + 1e-6:
-                    out.append(f"{q.clip_id}: {other.text!r} = {other.answer_text!r} against {q.text!r} = {q.answer_text!r}")
-                else:
-                    known[full] = max(a, low), min(b, high), q
+    for _, own in groupby(sorted(questions, key=lambda q: (q.clip_id, q.person_id, q.id)), key=lambda q: (q.clip_id, q.person_id)):
+        known: dict[Key, tuple[float, float, Question]] = {}
+        for q in own:
+            for claims in (_times, _amounts, _sums, _onsets, _places):
+                for key, low, high in claims(q):
+                    a, b, other = known.get(key, (-INF, INF, q))
+                    if max(a, low) > min(b, high) + 1e-6:
+                        out.append(f"{q.clip_id}: {other.text!r} = {other.answer_text!r} against {q.text!r} = {q.answer_text!r}")
+                    else:
+                        known[key] = max(a, low), min(b, high), q
     return out

@@ -12,6 +12,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any
 
 from builder.choices import Decide, Options, quarters
@@ -26,7 +27,7 @@ PARTS = WHOLE + HALVES + QUARTERS
 ENDS = ("whole", "q1", "q2", "q3")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Template:
     """One way of asking; `text` and `because` are format strings over the words of the quantity and the evidence."""
 
@@ -51,66 +52,102 @@ def by_quarter(value: str, direction: str | None = None) -> Measure:
     return measure
 
 
-def ask(category: str, templates: Iterable[Template], motion: Motion, recipe: Recipe, measures: Measures | None = None) -> list[Question]:
-    """Every question of these templates that the motion decides, in table order.  Robustness is not yet known (1.0)."""
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What a motion answers to one quantity of a template in one window; `question` puts it into words."""
+
+    category: str
+    form: Template
+    quantity: str
+    window: str
+    evidence: dict[str, Any]
+    answer_text: str
+    motion: Motion
+    recipe: Recipe
+    number: str  # SHA-256 of what is asked of whom, in hex
+
+    @property
+    def id(self) -> str:
+        """The id of the question."""
+        return self.number[:16]
+
+    @property
+    def template(self) -> str:
+        """The name of the template."""
+        return self.form.name
+
+    def answered_by(self, measures: Measures) -> str | None:
+        """The answer text that another motion gives, None where it does not decide it."""
+        return _answer(self.form, self.quantity, self.window, measures)
+
+    def question(self) -> Question | None:
+        """The question with its options, None where too few of them make sense.  Robustness is not yet known (1.0)."""
+        rng = random.Random(self.number)
+        options = self.form.options(self.answer_text, self.quantity, self.evidence, self.recipe, rng)
+        if options is None:
+            return None
+        others = [o for o in options if o != self.answer_text]
+        rng.shuffle(others)
+        place = int(self.number[-16:], 16) % len(options)
+        others.insert(place, self.answer_text)
+        fields = {**self.evidence, "at_least": _at_least(self.quantity, self.recipe)}
+        return Question(
+            id=self.id,
+            clip_id=self.motion.clip_id,
+            person_id=self.motion.person_id,
+            category=self.category,
+            template=self.template,
+            quantity=self.quantity,
+            window=self.window,
+            text=_sentence(self.form.text, self.quantity, self.window, self.motion.referent, fields),
+            options=tuple(others),
+            answer=place,
+            evidence=self.evidence,
+        )
+
+
+def decide(
+    category: str, templates: Iterable[Template], motion: Motion, recipe: Recipe, measures: Measures | None = None
+) -> list[Decision]:
+    """Everything of these templates that the motion decides, in table order."""
     measures = measures or Measures(motion, recipe)
     short = measures.seconds < recipe.questions.min_seconds
     out = []
-    for template in templates:
-        for window in template.windows:
-            if short and (window != "whole" or template.options is quarters):
+    for form in templates:
+        for window in form.windows:
+            if short and (window != "whole" or form.options is quarters):
                 continue
-            for quantity in template.quantities:
-                question = _question(category, template, quantity, window, measures)
-                if question is not None:
-                    out.append(question)
+            for quantity in form.quantities:
+                evidence = form.measure(measures, quantity, window)
+                text = None if evidence is None else form.decide(evidence, quantity, recipe)
+                if evidence is not None and text is not None:
+                    identity = "|".join((motion.clip_id, motion.person_id, form.name, quantity, window))
+                    number = hashlib.sha256(identity.encode()).hexdigest()
+                    out.append(Decision(category, form, quantity, window, evidence, text, motion, recipe, number))
     return out
 
 
-def _question(category: str, template: Template, quantity: str, window: str, measures: Measures) -> Question | None:
-    recipe, motion = measures.recipe, measures.motion
-    evidence = template.measure(measures, quantity, window)
-    answer = None if evidence is None else template.decide(evidence, quantity, recipe)
-    if evidence is None or answer is None:
-        return None
-    identity = "|".join((motion.clip_id, motion.person_id, template.name, quantity, window))
-    number = hashlib.sha256(identity.encode())
-    rng = random.Random(number.hexdigest())
-    options = template.options(answer, quantity, evidence, recipe, rng)
-    if options is None:
-        return None
-    others = [o for o in options if o != answer]
-    rng.shuffle(others)
-    place = int.from_bytes(number.digest()[-8:], "big") % len(options)
-    others.insert(place, answer)
-    return Question(
-        id=number.hexdigest()[:16],
-        clip_id=motion.clip_id,
-        person_id=motion.person_id,
-        category=category,
-        template=template.name,
-        quantity=quantity,
-        window=window,
-        text=_sentence(template.text, quantity, window, motion.referent, {**evidence, "at_least": _at_least(quantity, recipe)}),
-        options=tuple(others),
-        answer=place,
-        evidence=evidence,
-    )
+def ask(category: str, templates: Iterable[Template], motion: Motion, recipe: Recipe, measures: Measures | None = None) -> list[Question]:
+    """Every question of these templates that the motion decides, in table order."""
+    return [q for decision in decide(category, templates, motion, recipe, measures) if (q := decision.question()) is not None]
 
 
-def answer(templates: Iterable[Template], question: Question, measures: Measures) -> str | None:
+def answer(templates: tuple[Template, ...], question: Question, measures: Measures) -> str | None:
     """The answer text that another motion gives to the same question, None where it does not decide it."""
-    template = find(templates, question.template)
-    evidence = template.measure(measures, question.quantity, question.window)
-    return None if evidence is None else template.decide(evidence, question.quantity, measures.recipe)
+    return _answer(find(templates, question.template), question.quantity, question.window, measures)
 
 
-def recompute(templates: Iterable[Template], question: Question, recipe: Recipe) -> str | None:
+def _answer(form: Template, quantity: str, window: str, measures: Measures) -> str | None:
+    evidence = form.measure(measures, quantity, window)
+    return None if evidence is None else form.decide(evidence, quantity, measures.recipe)
+
+
+def recompute(templates: tuple[Template, ...], question: Question, recipe: Recipe) -> str | None:
     """The answer text that the question's stored evidence gives."""
     return find(templates, question.template).decide(question.evidence, question.quantity, recipe)
 
 
-def explain(templates: Iterable[Template], question: Question) -> str:
+def explain(templates: tuple[Template, ...], question: Question) -> str:
     """The short reasoning from the deciding values to the answer, one or two sentences."""
     template = find(templates, question.template)
     if question.evidence.get("count") == 0 and question.evidence.get("events") == []:
@@ -120,7 +157,8 @@ def explain(templates: Iterable[Template], question: Question) -> str:
     return _sentence(template.because, question.quantity, question.window, "the person", fields)
 
 
-def find(templates: Iterable[Template], name: str) -> Template:
+@cache
+def find(templates: tuple[Template, ...], name: str) -> Template:
     """The template of that name."""
     return next(t for t in templates if t.name == name)
 
@@ -163,6 +201,13 @@ def _spoken(value: Any) -> Any:
 
 def _sentence(text: str, quantity: str, window: str, referent: str | None, fields: Mapping[str, Any]) -> str:
     """A format string filled in; {a} and {b} are the words of a pair quantity ("left|right"), {do} those of a single one."""
+    filled = " ".join(text.format(**{**_words(quantity, window, referent), **fields}).split())
+    return filled[:1].upper() + filled[1:]
+
+
+@lru_cache(4096)
+def _words(quantity: str, window: str, referent: str | None) -> Mapping[str, Any]:
+    """What the names in a format string stand for, whatever the evidence."""
     names = quantity.split("|")
     spoken = WINDOW_NAMES[window]
     known: dict[str, Any] = {
@@ -181,8 +226,7 @@ def _sentence(text: str, quantity: str, window: str, referent: str | None, field
         known[letter] = WORDS.get(name, name)
         known[f"part_{letter}"] = WINDOW_NAMES.get(name, "").removeprefix("during ").removesuffix(" of the video")
     first = WORDS.get(names[0].partition("#")[0])
-    filled = " ".join(text.format(**{**known, **(first._asdict() if first else {}), **fields}).split())
-    return filled[:1].upper() + filled[1:]
+    return known | (first._asdict() if first else {})
 
 
 def ordinal(name: str) -> str:

@@ -6,6 +6,7 @@ that gait sway, breathing and jitter never make one, whatever their number.  Eve
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -76,7 +77,7 @@ def sample(track: Track, recipe: Recipe) -> Sampled:
 
     def on_grid(values: Floats) -> Floats:
         columns = [np.interp(at, seconds, column) for column in values.reshape(len(seconds), -1).T]
-        return np.stack(columns, axis=1).reshape(len(at), *values.shape[1:])
+        return np.array(columns).T.reshape(len(at), *values.shape[1:])
 
     return Sampled(
         clip_id=track.clip_id,
@@ -94,7 +95,7 @@ def segment(sampled: Sampled, recipe: Recipe) -> Motion:
     cfg = recipe.signals
     position = smooth(sampled.position_m, cfg.sigma_position_s, cfg.grid_hz)
     angles = smooth(np.column_stack([sampled.heading_deg, sampled.lean_deg]), cfg.sigma_angle_s, cfg.grid_hz)
-    path = position[:, [0, 2]]
+    path = position[:, ::2]
     signals = dict(zip(MOVES, position.T, strict=True)) | dict(zip(ROTATIONS, angles.T, strict=True))
     signals["radial"] = np.hypot(*(path - path[0]).T)
     heading_ok = sampled.tilt_deg <= cfg.max_heading_tilt_deg
@@ -126,12 +127,16 @@ def smooth(values: Floats, sigma_s: float, hz: float) -> Floats:
     pad = min(round(4 * sigma), len(values) - 1)
     if pad < 1:
         return values
-    padded = np.pad(values, [(pad, pad)] + [(0, 0)] * (values.ndim - 1), mode="reflect", reflect_type="odd")
-    return np.asarray(gaussian_filter1d(padded, sigma, axis=0, mode="nearest")[pad : pad + len(values)])
+    rows = values.T  # time runs along memory in what comes out, which is what everything that follows reads
+    before, after = 2 * rows[..., :1] - rows[..., pad:0:-1], 2 * rows[..., -1:] - rows[..., -2 : -pad - 2 : -1]
+    padded = np.concatenate([before, rows, after], axis=-1)
+    return np.asarray(gaussian_filter1d(padded, sigma, mode="nearest")[..., pad : pad + len(values)].T)
 
 
 def turning_points(signal: Floats, minimum: float) -> list[int]:
     """Indices of alternating lows and highs of (N,) `signal` that differ by at least `minimum` from one to the next."""
+    if np.ptp(signal) < minimum:
+        return []
     step = np.diff(signal)
     moving = np.flatnonzero(step != 0)
     if moving.size == 0:
@@ -164,6 +169,8 @@ def turning_points(signal: Floats, minimum: float) -> list[int]:
 def _events(code: str, signal: Floats, travelled: Floats, usable: Bools | None, cfg: Channel, hz: float) -> list[Event]:
     """All events of one channel; none rests on frames that are not `usable`."""
     points = turning_points(signal, cfg.minimum)
+    if not points:
+        return []
     pauses = _pauses(signal, cfg, hz)
     out = []
     for a, b in pairwise(points):
@@ -204,7 +211,7 @@ def _event(code: str, signal: Floats, a: int, b: int, cfg: Channel, hz: float) -
 
 
 def _bin(value: float, bounds: tuple[float, ...], labels: tuple[str, ...]) -> str:
-    return labels[int(np.searchsorted(bounds, value, side="right"))]
+    return labels[bisect_right(bounds, value)]
 
 
 def _pauses(signal: Floats, cfg: Channel, hz: float) -> Bools:
@@ -221,15 +228,16 @@ def _pauses(signal: Floats, cfg: Channel, hz: float) -> Bools:
 
 def _split(signal: Floats, a: int, b: int, pauses: Bools, cfg: Channel) -> list[tuple[int, int]]:
     """The excursion a..b as (start, end) pairs: cut in the middle of every pause, pieces under the minimum left out."""
-    moving = _runs(~pauses[a : b + 1])
+    moving = _runs(~pauses[a : b + 1]) if pauses[a : b + 1].any() else []
     edges = [a, *(a + (end + start) // 2 for (_, end), (start, _) in pairwise(moving)), b]
     return [(start, end) for start, end in pairwise(edges) if abs(signal[end] - signal[start]) >= cfg.minimum]
 
 
 def _runs(mask: Bools) -> list[tuple[int, int]]:
     """Half-open runs of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(s), int(e)) for s, e in zip(edges[::2], edges[1::2], strict=True)]
+    edges = (np.flatnonzero(mask[1:] != mask[:-1]) + 1).tolist()
+    inside = [*([0] if mask[0] else []), *edges, *([len(mask)] if mask[-1] else [])]
+    return list(zip(inside[::2], inside[1::2], strict=True))
 
 
 def _compounds(signals: dict[str, Floats], travelled: Floats, tilt: Floats, events: list[Event], recipe: Recipe) -> list[Event]:
@@ -262,8 +270,9 @@ def _compounds(signals: dict[str, Floats], travelled: Floats, tilt: Floats, even
     ):
         for start, end in _runs(mask):
             distance = float(travelled[end - 1] - travelled[start])
-            walked = name != "walk" or not (aloft[start:end].any() or (speed[start:end] >= cfg.run_speed).mean() > 0.5)
-            if (end - start) / hz >= least_s and distance >= least_m and walked:
+            if (end - start) / hz < least_s or distance < least_m:
+                continue
+            if name != "walk" or not (aloft[start:end].any() or (speed[start:end] >= cfg.run_speed).mean() > 0.5):
                 out.append(named(name, start, end, distance))
     for e in events:
         a, b = e.start_frame, e.end_frame - 1
@@ -281,6 +290,8 @@ def _jumps(height: Floats, rise: float, within_s: float, gravity: float, hz: flo
     """(start, end, rise in metres) of every jump: up and down within a second or so, nearly in free fall at the top."""
     width = round(within_s * hz)
     peaks, found = find_peaks(height, prominence=rise, wlen=2 * (width // 2) + 1)
+    if not peaks.size:
+        return []
     fall = -np.gradient(np.gradient(height)) * hz * hz
     out = []
     for peak, a, b, prominence in zip(peaks, found["left_bases"], found["right_bases"], found["prominences"], strict=True):

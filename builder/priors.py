@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -68,42 +67,47 @@ MOST = 60_000  # questions that a solver learns from, and as many that it is ask
 
 def by_words(train: Sequence[Question], test: Sequence[Question]) -> list[int]:
     """Choices for `test` by a conditional logit over hashed words of the option and their pairs with words of the question."""
-    x, owner, target = _word_features(train)
+    x, row, owner, target = _word_features(train)
     known = np.unique(x.indices)  # words never seen in training weigh nothing; leaving them out keeps the fit small
-    weights = _fit(x[:, known], owner, target)
-    x, owner, _ = _word_features(test)
-    scores = x[:, known] @ weights
+    weights = _fit(x[:, known], row, owner, target)
+    x, row, owner, _ = _word_features(test)
+    scores = (x[:, known] @ weights)[row]
     starts = np.searchsorted(owner, np.arange(len(test)))
     ends = np.append(starts[1:], len(owner))
     return [int(np.argmax(scores[a:b])) for a, b in zip(starts, ends, strict=True)]
 
 
-def _word_features(questions: Sequence[Question]) -> tuple[Any, Any, Any]:
-    rows, columns = array("i"), array("i")
-    owner: list[int] = []
-    target: list[bool] = []
-    for i, q in enumerate(questions):
-        asked = sorted(set(re.findall(r"[a-z0-9.]+", q.text.lower())))
-        for k, option in enumerate(q.options):
-            words = [*sorted(set(re.findall(r"[a-z0-9.]+", option.lower()))), option]
-            names = [*words, *[f"{a}~{w}" for a in asked for w in words], f"{q.text}~{option}"]
-            columns.extend(zlib.crc32(n.encode()) % BUCKETS for n in names)
-            rows.extend([len(owner)] * len(names))
-            owner.append(i)
-            target.append(k == q.answer)
-    shape = (len(owner), BUCKETS)
-    return csr_matrix((np.ones(len(rows)), (np.array(rows), np.array(columns))), shape=shape), np.array(owner), np.array(target)
+def _word_features(questions: Sequence[Question]) -> tuple[Any, Any, Any, Any]:
+    """Features (D, BUCKETS) of the D different pairs of text and option; of every option its pair, its question, and if it is right."""
+    pairs: dict[tuple[str, str], int] = {}
+    row = np.array([pairs.setdefault((q.text, option), len(pairs)) for q in questions for option in q.options])
+    owner = np.repeat(np.arange(len(questions)), [len(q.options) for q in questions])
+    target = np.array([k == q.answer for q in questions for k in range(len(q.options))])
+    columns = [_columns(text, option) for text, option in pairs]
+    rows = np.repeat(np.arange(len(pairs)), [len(c) for c in columns])
+    every = np.concatenate(columns)
+    return csr_matrix((np.ones(len(rows)), (rows, every)), shape=(len(pairs), BUCKETS)), row, owner, target
 
 
-def _fit(x: Any, owner: Any, target: Any, ridge: float = 3.0) -> Any:
+def _columns(text: str, option: str) -> list[int]:
+    """The buckets of an option's words, of their pairs with the words of the question, and of the two as a whole."""
+    asked = sorted(set(re.findall(r"[a-z0-9.]+", text.lower())))
+    words = [*sorted(set(re.findall(r"[a-z0-9.]+", option.lower()))), option]
+    names = [*words, *[f"{a}~{w}" for a in asked for w in words], f"{text}~{option}"]
+    return [zlib.crc32(n.encode()) % BUCKETS for n in names]
+
+
+def _fit(x: Any, row: Any, owner: Any, target: Any, ridge: float = 3.0) -> Any:
+    """The weights (K,) under which the right option of every question is likeliest; `x` (D, K) has a row per text and option."""
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     transposed = x.T.tocsr()
 
     def loss(w: Any) -> tuple[float, Any]:
-        z = x @ w
+        z = (x @ w)[row]
         z = np.exp(z - np.maximum.reduceat(z, starts)[owner])
         p = z / np.add.reduceat(z, starts)[owner]
-        return float(-np.log(np.maximum(p[target], 1e-12)).sum() + 0.5 * ridge * w @ w), transposed @ (p - target) + ridge * w
+        slope = transposed @ np.bincount(row, p - target, x.shape[0])
+        return float(-np.log(np.maximum(p[target], 1e-12)).sum() + 0.5 * ridge * w @ w), slope + ridge * w
 
     return minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
 

@@ -6,15 +6,18 @@ inside.  Everything returned is rounded once, here, so that an answer recomputed
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import cached_property, wraps
+from itertools import pairwise
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter1d
 
 from builder.motion import CHANNEL_OF, DIRECTIONS, smooth
 from builder.recipe import Channel, Recipe
-from builder.types import Event, Floats, Motion
+from builder.types import Bools, Event, Floats, Motion
 
 WHOLE = ("whole",)
 QUARTERS = ("q1", "q2", "q3", "q4")
@@ -82,8 +85,26 @@ FACINGS = (
 CONCEPTS = ("walk", "run", "jump", "crouch", "stand_up", "turn_around", "still")
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kept(measure: Callable[Concatenate[Measures, P], R]) -> Callable[Concatenate[Measures, P], R]:
+    """A method of Measures whose results are kept: many questions share them."""
+
+    @wraps(measure)
+    def recalled(self: Measures, /, *args: P.args, **named: P.kwargs) -> R:
+        key = (measure, args, *named.items())
+        if key not in self._known:
+            self._known[key] = measure(self, *args, **named)
+        found: R = self._known[key]
+        return found
+
+    return recalled
+
+
 class Measures:
-    """Measurements of one motion, in metres, degrees and seconds; cached, since many questions share them."""
+    """Measurements of one motion, in metres, degrees and seconds; what they return is shared and never changed."""
 
     def __init__(self, motion: Motion, recipe: Recipe) -> None:
         self.motion, self.recipe = motion, recipe
@@ -92,15 +113,16 @@ class Measures:
         self._by_direction: dict[str, list[Event]] = {}
         for event in motion.events:
             self._by_direction.setdefault(event.direction, []).append(event)
-        self._memo: dict[tuple[Any, ...], Any] = {}
+        last = motion.num_frames - 1
+        self._bounds = {"whole": (0, last)}
+        for names in (QUARTERS, HALVES):
+            edges = [round(k * last / len(names)) for k in range(len(names) + 1)]
+            self._bounds |= dict(zip(names, pairwise(edges), strict=True))
+        self._known: dict[tuple[Any, ...], Any] = {}
 
     def bounds(self, window: str) -> tuple[int, int]:
         """First and last grid sample of a window (both inside; neighbouring windows share the sample at their edge)."""
-        last = self.motion.num_frames - 1
-        if window == "whole":
-            return 0, last
-        k, parts = int(window[1]), (4 if window[0] == "q" else 2)
-        return round((k - 1) * last / parts), round(k * last / parts)
+        return self._bounds[window]
 
     def events(self, direction: str) -> list[Event]:
         """All events of a direction or compound, by start."""
@@ -113,24 +135,21 @@ class Measures:
 
     def parts(self, direction: str, window: str) -> list[tuple[Event, float]]:
         """Events of a direction with the size of their part inside the window (metres or degrees, positive)."""
-        key = ("parts", direction, window)
-        if key not in self._memo:
-            a, b = self.bounds(window)
-            code = CHANNEL_OF[direction][0] if direction in CHANNEL_OF else None
-            found = []
-            for e in self.events(direction):
-                start, end = max(a, e.span[0]), min(b, e.span[1])
-                if end > start:
-                    if window == "whole" or code is None:
-                        inside = abs(e.amount)
-                    else:
-                        signal = self.motion.signals[code]
-                        inside = abs(float(signal[end] - signal[start]))
-                    found.append((e, inside))
-            self._memo[key] = found
-        parts: list[tuple[Event, float]] = self._memo[key]
-        return parts
+        a, b = self.bounds(window)
+        code = CHANNEL_OF[direction][0] if direction in CHANNEL_OF else None
+        found = []
+        for e in self.events(direction):
+            start, end = max(a, e.span[0]), min(b, e.span[1])
+            if end > start:
+                if window == "whole" or code is None:
+                    inside = abs(e.amount)
+                else:
+                    signal = self.motion.signals[code]
+                    inside = abs(float(signal[end] - signal[start]))
+                found.append((e, inside))
+        return found
 
+    @kept
     def seen(self, direction: str, window: str) -> list[tuple[Event, float]]:
         """Events whose part inside the window is itself as large as an event must be."""
         least = self.minimum(direction)
@@ -152,6 +171,7 @@ class Measures:
         """How many events of a direction are seen in a window."""
         return len(self.seen(direction, window))
 
+    @kept
     def counted(self, direction: str, window: str) -> dict[str, Any] | None:
         """The number of events seen and their briefs; none only when nothing came near to being one, else None."""
         seen = self.seen(direction, window)
@@ -159,6 +179,7 @@ class Measures:
             return None
         return {"count": len(seen), "events": [self.brief(e) for e, _ in seen]}
 
+    @kept
     def total(self, direction: str, window: str) -> float:
         """Sum of what the window holds of all events of a direction."""
         return round(sum(inside for _, inside in self.seen(direction, window)), 3)
@@ -167,18 +188,15 @@ class Measures:
         """Largest event part of a direction in a window, 0 when there is none."""
         return round(max((inside for _, inside in self.seen(direction, window)), default=0.0), 3)
 
+    @kept
     def excursion(self, direction: str, window: str) -> float:
         """Largest rise of the channel in this direction within the window, event or not."""
-        key = ("excursion", direction, window)
-        if key not in self._memo:
-            code, sign = CHANNEL_OF[direction]
-            a, b = self.bounds(window)
-            signal = sign * self.motion.signals[code][a : b + 1]
-            if code in ("rotation_pitch", "rotation_roll"):  # leaning is counted from upright
-                self._memo[key] = round(float(max(0.0, signal.max())), 3)
-            else:
-                self._memo[key] = round(float((signal - np.minimum.accumulate(signal)).max()), 3)
-        return float(self._memo[key])
+        code, sign = CHANNEL_OF[direction]
+        a, b = self.bounds(window)
+        signal = sign * self.motion.signals[code][a : b + 1]
+        if code in ("rotation_pitch", "rotation_roll"):  # leaning is counted from upright
+            return round(float(max(0.0, signal.max())), 3)
+        return round(float((signal - np.minimum.accumulate(signal)).max()), 3)
 
     def net(self, code: str, window: str) -> float:
         """End minus start of a channel over a window."""
@@ -186,12 +204,14 @@ class Measures:
         signal = self.motion.signals[code]
         return round(float(signal[b] - signal[a]), 3)
 
+    @kept
     def accounted(self, direction: str, window: str) -> bool:
         """Do the events of this direction's channel explain its net change (within one event's minimum)?"""
         code = CHANNEL_OF[direction][0]
         signed = sum(s * self.total(DIRECTIONS[code, s], window) for s in (1, -1))
         return self.defined(direction, window) and abs(self.net(code, window) - signed) <= self.minimum(direction)
 
+    @kept
     def defined(self, direction: str, window: str) -> bool:
         """Does this direction mean anything in every frame of the window?"""
         a, b = self.bounds(window)
@@ -201,12 +221,14 @@ class Measures:
             return not any(e.start_frame < b and e.end_frame > a for e in self.events("jump"))
         return not direction.startswith("lean") or bool(self.motion.lean_ok[a : b + 1].all())
 
+    @kept
     def absent(self, direction: str, window: str) -> bool:
         """Is there nothing in the window that came near to being such a movement?  (Not seen and not absent = unclear.)"""
         if self.seen(direction, window):
             return False
         if direction in CHANNEL_OF:
-            return self.excursion(direction, window) < 0.75 * self.minimum(direction)
+            least = 0.75 * self.minimum(direction)
+            return self.excursion(direction, "whole") < least or self.excursion(direction, window) < least
         a, b = self.bounds(window)
         cfg = self.recipe.compound
         speed = self.speed[a : b + 1]
@@ -228,9 +250,14 @@ class Measures:
         return bool(minimum_filter1d(fall, round(0.1 * self.hz)).max() > 0.5 * self.recipe.compound.jump_gravity)
 
     @cached_property
+    def _steady_path_m(self) -> Floats:
+        """The floor path (N, 2) smoothed over a step."""
+        return smooth(self.motion.path_m, 0.2, self.hz)
+
+    @cached_property
     def speed(self) -> Floats:
         """Floor speed (N,) in metres per second, smoothed over a step."""
-        step: Floats = np.hypot(*np.gradient(smooth(self.motion.path_m, 0.2, self.hz), axis=0).T)
+        step: Floats = np.hypot(*np.gradient(self._steady_path_m, axis=0).T)
         return step * self.hz
 
     @cached_property
@@ -242,7 +269,7 @@ class Measures:
     @cached_property
     def travelled(self) -> Floats:
         """Floor distance walked up to each sample (N,): smoothed over a step, standing (under 0.1 m/s) left out."""
-        step = np.hypot(*np.diff(smooth(self.motion.path_m, 0.2, self.hz), axis=0).T)
+        step = np.hypot(*np.diff(self._steady_path_m, axis=0).T)
         return np.concatenate([[0.0], np.cumsum(np.where(step * self.hz >= 0.1, step, 0.0))])
 
     def path(self, window: str) -> float:
@@ -283,14 +310,33 @@ class Measures:
         """How fast the body turns (N,), degrees per second, either way."""
         return np.asarray(np.abs(np.gradient(self.motion.heading_deg)) * self.hz)
 
+    @kept
     def facings(self, window: str) -> dict[str, Any] | None:
         """Seconds within 45 degrees of each quarter turn from the first facing, None where facing is undefined."""
-        a, b = self.bounds(window)
-        if not self.motion.heading_ok[a : b + 1].all():
+        if not self.defined("turn_left", window):
             return None
-        off = (self.motion.heading_deg[a:b] + 180.0) % 360.0 - 180.0
-        near = {FACINGS[k]: np.abs((off - 90.0 * k + 180.0) % 360.0 - 180.0) <= 45.0 for k in range(4)}
-        return {"values": {name: round(float(mask.sum()) / self.hz, 2) for name, mask in near.items()}}
+        a, b = self.bounds(window)
+        return {"values": dict(zip(FACINGS, self._seconds(self._facing[b] - self._facing[a]), strict=True))}
+
+    @cached_property
+    def _facing(self) -> NDArray[np.int64]:
+        """Samples before each sample (N, 4) that face each of FACINGS."""
+        off = (self.motion.heading_deg + 180.0) % 360.0 - 180.0
+        return _so_far([np.abs((off - 90.0 * k + 180.0) % 360.0 - 180.0) <= 45.0 for k in range(4)])
+
+    def activities(self, window: str) -> list[float]:
+        """Seconds moving over the floor (0.3 m/s or more), turning on the spot (20 deg/s or more), doing neither."""
+        a, b = self.bounds(window)
+        return self._seconds(self._active[b] - self._active[a])
+
+    @cached_property
+    def _active(self) -> NDArray[np.int64]:
+        """Samples before each sample (N, 3) spent on each of the `activities`."""
+        moving = self.speed >= 0.3
+        return _so_far([moving, ~moving & (self.turn_rate >= 20.0), (self.speed < 0.15) & (self.turn_rate < 12.0)])
+
+    def _seconds(self, samples: NDArray[np.int64]) -> list[float]:
+        return [round(n / self.hz, 2) for n in samples.tolist()]
 
     def still_s(self, window: str) -> float:
         """Seconds of the window spent standing still."""
@@ -305,6 +351,11 @@ class Measures:
     def brief(self, event: Event) -> list[Any]:
         """An event for evidence: [direction, start s, end s, amount]."""
         return [event.direction, round(event.start_frame / self.hz, 2), round(event.end_frame / self.hz, 2), round(event.amount, 2)]
+
+
+def _so_far(masks: list[Bools]) -> NDArray[np.int64]:
+    """How many of the samples before each sample are True in each mask: (N, masks)."""
+    return np.cumsum([np.concatenate([[False], mask[:-1]]) for mask in masks], axis=1).T
 
 
 def quarter_of(seconds: float, duration: float) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import replace
+from heapq import heapify, heappop, heapreplace
 from types import ModuleType
 
 from builder import motion, plugins
+from builder.families import Decision
 from builder.quantities import Measures
 from builder.recipe import Recipe
 from builder.robustness import Copies
 from builder.types import Motion, Question, Track
 
-NEEDS = ("CATEGORY", "ask", "answer", "explain", "recompute")
+NEEDS = ("CATEGORY", "decide", "ask", "answer", "explain", "recompute")
 
 
 def families() -> dict[str, ModuleType]:
@@ -30,28 +32,29 @@ def questions_of(track: Track, recipe: Recipe, robust: bool = True) -> tuple[Mot
     copies, measures = Copies(sampled, recipe) if robust else None, Measures(described, recipe)
     kept: list[Question] = []
     for family in families().values():
-        kept += _choose(family, family.ask(described, recipe, measures), copies, recipe.questions.pool)
+        kept += _choose(family.decide(described, recipe, measures), copies, recipe.questions.pool)
     return described, sorted(kept, key=lambda q: q.id)
 
 
-def _choose(family: ModuleType, candidates: list[Question], copies: Copies | None, most: int) -> list[Question]:
+def _choose(candidates: list[Decision], copies: Copies | None, most: int) -> list[Question]:
     """Robust questions, taken so that templates, answers and quantities repeat as little as possible; ids break ties."""
     kept: list[Question] = []
-    used: Counter[tuple[str, str]] = Counter()
-    queue = sorted(candidates, key=lambda q: q.id)
+    templates, answers, quantities, windows = (defaultdict[str, int](int) for _ in range(4))
+    queue = [(0, 0, one.id, one) for one in candidates]
+    heapify(queue)
     while queue and len(kept) < most:
-        best = min(
-            queue,
-            key=lambda q: (
-                used["template", q.template] + used["answer", q.answer_text],
-                used["quantity", q.quantity] + used["window", q.window],
-                q.id,
-            ),
-        )
-        queue.remove(best)
-        robustness = 1.0 if copies is None else copies.agreement(best, family.answer)
-        if robustness > 0:
-            kept.append(replace(best, robustness=robustness))
-            for key in (("template", best.template), ("answer", best.answer_text), ("quantity", best.quantity), ("window", best.window)):
-                used[key] += 1
+        told, asked, id_, best = queue[0]
+        now = templates[best.template] + answers[best.answer_text], quantities[best.quantity] + windows[best.window]
+        if now > (told, asked):  # these numbers only grow, so the first whose place is still right is the least of all
+            heapreplace(queue, (*now, id_, best))
+            continue
+        heappop(queue)
+        robustness = 1.0 if copies is None else copies.agreement(best, Decision.answered_by)
+        question = best.question() if robustness > 0 else None
+        if question is not None:
+            kept.append(replace(question, robustness=robustness))
+            templates[best.template] += 1
+            answers[best.answer_text] += 1
+            quantities[best.quantity] += 1
+            windows[best.window] += 1
     return kept

@@ -96,14 +96,10 @@ def axis(m: Measures, quantity: str, window: str) -> dict[str, Any] | None:
 
 
 def activity(m: Measures, quantity: str, window: str) -> dict[str, Any] | None:
-    """Seconds spent moving over the floor (0.3 m/s or more), turning on the spot (20 deg/s or more), doing neither."""
-    a, b = m.bounds(window)
+    """Seconds spent on each of ACTIVITIES."""
     if not m.defined("turn_left", window):
         return None
-    moving = m.speed[a:b] >= 0.3
-    turning = ~moving & (m.turn_rate[a:b] >= 20.0)
-    staying = (m.speed[a:b] < 0.15) & (m.turn_rate[a:b] < 12.0)
-    return {"values": {name: round(float(mask.sum()) / m.hz, 2) for name, mask in zip(ACTIVITIES, (moving, turning, staying), strict=True)}}
+    return {"values": dict(zip(ACTIVITIES, m.activities(window), strict=True))}
 
 
 SIDES = {
@@ -226,6 +222,7 @@ TEMPLATES = (
     ),
 )
 
+decide = partial(families.decide, CATEGORY, TEMPLATES)
 ask = partial(families.ask, CATEGORY, TEMPLATES)
 answer = partial(families.answer, TEMPLATES)
 recompute = partial(families.recompute, TEMPLATES)

@@ -229,6 +229,7 @@ TEMPLATES = (
     ),
 )
 
+decide = partial(families.decide, CATEGORY, TEMPLATES)
 ask = partial(families.ask, CATEGORY, TEMPLATES)
 answer = partial(families.answer, TEMPLATES)
 recompute = partial(families.recompute, TEMPLATES)
