@@ -10,16 +10,15 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from builder import lifting, plugins
 from builder.types import HumanMoveError
 from demo import limits, sandbox, scene, work
+from demo.line import Line, waited
 from demo.sandbox import Refused
 from demo.scene import Scene
-
-if TYPE_CHECKING:
-    from demo.app import Line, Visit
+from demo.visit import Visit
 
 VARIABLE = "HUMANMOVEVQA_DEMO_LIFTER"
 LONGEST_TITLE = 60
@@ -97,15 +96,13 @@ def lift(
     if own and height_m.strip():
         options["subject_height_m"] = height_m.strip().replace(",", ".")
     with line.ticket() as before:
-        while ahead := before():
+        for ahead in waited(before):
             yield f"Waiting: {ahead} clip{'s are' if ahead > 1 else ' is'} before yours", None, None
-            time.sleep(0.5)
         yield "Reading the clip", None, None
         begun = time.monotonic()
         if path not in visit.prepared or not (visit.prepared[path][0] / "clip.mp4").is_file():
             _size(path, limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
-            folder = work.room(root)
-            visit.folders.append(folder)
+            folder = visit.room(root)
             for message in sandbox.steps("prepare", path=path, out=folder, first_part=first_part):
                 if "done" in message:
                     visit.prepared[path] = folder, message["done"]
@@ -144,8 +141,7 @@ def given(visit: Visit, path: str | None, video: str | None, root: Path) -> Scen
     if not path:
         raise Refused("Choose a track first.")
     _size(path, limits.TRACK_SUFFIXES, limits.FILE_BYTES)
-    folder = work.room(root)
-    visit.folders.append(folder)
+    folder = visit.room(root)
     found = sandbox.result("track", path=path, out=folder)
     info = None
     if video and os.path.isfile(video):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder import __version__
 from builder.types import BuildError
-from demo import answerers, limits
+from demo import answerers, limits, speech
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.12.12"  # ZeroGPU takes this and 3.10.13
@@ -102,7 +102,7 @@ def card(models: Sequence[str], datasets: Sequence[str]) -> str:
         models=sorted(models),
         datasets=sorted(datasets),
         lifter=os.environ.get("HUMANMOVEVQA_DEMO_LIFTER", "monocular"),
-        gpu_s=answerers.GPU_S,
+        gpu_s=speech.GPU_S,
         seconds=f"{limits.SECONDS[1]:g}",
         megabytes=limits.FILE_BYTES // limits.MB,
         hours=f"{limits.KEPT_S / 3600:g}",
