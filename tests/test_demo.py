@@ -10,12 +10,10 @@ import pickle
 import re
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from dataclasses import replace
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +23,14 @@ import pytest
 from builder import geometry, recipe, schema, store
 from builder.asking import Reply, Subject
 from builder.performer import Turn, Wait, Walk, perform
-from builder.types import BuildError, Question, SetupError, Track
+from builder.types import BuildError, Question, Track
 from builder.video import write_clip
-from demo import answerers, downloads, lifters, limits, payload, quiz, sandbox, scene, words, work
+from demo import downloads, lifters, limits, payload, quiz, sandbox, scene, words, work
+from demo.answerers import Answerer
+from demo.line import Line
 from demo.sandbox import Refused
+from demo.speech import Said
+from demo.visit import Visit
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -105,7 +107,7 @@ def clip_of(track: Track) -> Any:
 
 
 def test_every_example_is_ready_and_asked():
-    from demo.app import answered
+    from demo.events.questions import answered
 
     for name, *_ in scene.EXAMPLES:
         found = scene.example(name)
@@ -133,10 +135,13 @@ def question(options: tuple[str, ...] = ("Left", "Right"), answer: int = 0) -> Q
     [
         words.note(EVIL, "bad"),
         words.working(EVIL, 0.5),
-        words.turn(Reply(EVIL, EVIL, EVIL, EVIL), 0.0, EVIL, {"label": EVIL, "text": EVIL, "detail": EVIL, "agrees": True}),
+        words.turn(Reply(EVIL, EVIL, EVIL, EVIL), 0.0, EVIL, Said(EVIL, EVIL, EVIL, 0, True, True)),
+        words.turn(Reply(EVIL, EVIL, EVIL, EVIL), 0.0, EVIL, Said(EVIL, EVIL, EVIL)),
         words.turn(Reply(EVIL, "", None, EVIL), 0.0, EVIL),
         words.quiz_head(quiz.Quiz((question(),))),
-        words.revealed(quiz.Answered(question((EVIL, "Right")), 0, 1.0, EVIL, 1), EVIL, (), 0.0, EVIL),
+        words.revealed(quiz.Answered(question((EVIL, "Right")), 0, 1.0, Said(EVIL, EVIL, EVIL)), EVIL, (), 0.0, EVIL),
+        words.standing(quiz.Quiz((question(),), (quiz.Answered(question(), 0, 1.0, Said(EVIL, EVIL, EVIL, 0, True, True)),))),
+        words.models([Answerer(EVIL, EVIL, EVIL, EVIL)]),
         words.example_cards([{"name": EVIL, "title": EVIL, "camera": EVIL, "map": ""}], EVIL),
     ],
 )
@@ -335,22 +340,13 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-class Standing:
-    """As much of a visit as the lifters need."""
-
-    def __init__(self) -> None:
-        self.folders: list[Path] = []
-        self.prepared: dict[str, Any] = {}
-        self.scene = scene.example(scene.FIRST)
-
-
 @pytest.mark.parametrize("what", HOSTILE_TRACKS)
 def test_hostile_tracks_are_refused_in_one_line(what: str, tmp_path: Path):
     (tmp_path / "up").mkdir()
     (tmp_path / "root").mkdir()
     path = HOSTILE_TRACKS[what](tmp_path / "up")
     with pytest.raises(Refused) as caught:
-        lifters.given(Standing(), str(path), None, tmp_path / "root")  # type: ignore[arg-type]
+        lifters.given(Visit.of(None), str(path), None, tmp_path / "root")  # type: ignore[arg-type]
     said = str(caught.value)
     assert "\n" not in said
     assert str(tmp_path) not in said
@@ -364,12 +360,12 @@ def test_a_track_of_ones_own_is_shown_and_asked(tmp_path: Path):
     track = walker()
     (tmp_path / "root").mkdir()
     path = npz(tmp_path / "my walk.npz", trans=track.position_m, root_rot=track.body_to_world, fps=30.0, up="y")
-    visit = Standing()
+    visit = Visit.of(None)
     found = lifters.given(visit, str(path), None, tmp_path / "root")  # type: ignore[arg-type]
     assert found.title == "my walk"
     assert found.subject is not None
     assert found.video is None
-    from demo.app import answered
+    from demo.events.questions import answered
 
     assert answered(found, "which way did they turn").answer == "To the left"
     assert not path.exists()  # the upload itself is gone
@@ -414,7 +410,7 @@ def test_without_weights_the_button_says_why(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert "weights are not here" in lifters.state()
     with pytest.raises(Refused, match="The examples work"):
-        next(iter(lifters.lift(Standing(), "x.mp4", "auto", "", False, tmp_path, None)))  # type: ignore[arg-type]
+        next(iter(lifters.lift(Visit.of(None), "x.mp4", "auto", "", False, tmp_path, None)))  # type: ignore[arg-type]
 
 
 # ---- what is left behind
@@ -447,73 +443,13 @@ def test_what_a_killed_process_left_goes_at_the_next_start(tmp_path: Path):
 
 
 def test_the_line_is_in_order_and_has_an_end():
-    from demo.app import Line
-
-    line = Line(longest=2)
+    line = Line(longest=2, full="2 clips are waiting")
     with line.ticket() as first, line.ticket() as second, line.ticket() as third:
         assert (first(), second(), third()) == (0, 1, 2)
         with pytest.raises(Refused, match="2 clips are waiting"), line.ticket():
             pass
-    with line.ticket() as again:
+    with Line(0, "", at_once=2).ticket() as again:
         assert again() == 0
-
-
-# ---- models
-
-
-def test_only_models_that_can_be_asked_answer(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv(answerers.VARIABLE, raising=False)
-    listed = answerers.choices()
-    assert listed[0].name == answerers.TRACK
-    assert "not a model" in listed[0].label
-    assert all(a.why_not for a in listed[1:])
-    shown = scene.example(scene.FIRST)
-    (said,) = list(answerers.stream("qwen3_vl", Reply("x", "", None, ""), shown))
-    assert said["text"] == "No answer."
-    assert "no checkpoint was named" in said["detail"]
-    assert answerers.choose("qwen3_vl", question(), shown) == ("", None)
-    with pytest.raises(SetupError, match="expected NAME=CHECKPOINT"):
-        answerers.parse("nosuch=x")
-
-
-def test_an_endpoint_answers_beside_the_track(monkeypatch: pytest.MonkeyPatch):
-    asked: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            text = json.dumps({"choices": [{"message": {"content": EVIL if len(asked) > 1 else "Answer: A"}, "finish_reason": "stop"}]})
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        name = f"openai_api=tiny,url=http://127.0.0.1:{server.server_address[1]}/v1"
-        monkeypatch.setenv(answerers.VARIABLE, name)
-        from demo.app import answered
-
-        shown = scene.example(scene.FIRST)
-        track = answered(shown, "Which way did they turn?")
-        *_, last = answerers.stream(name, track, shown)
-        assert track.question is not None
-        assert last["text"] == track.question.options[0]
-        assert last["agrees"] is (track.question.answer == 0)
-        images = [c for c in asked[0]["messages"][1]["content"] if c["type"] == "image_url"]
-        assert len(images) > 4
-        assert track.question.answer_text
-        assert "answer_text" not in json.dumps(asked)
-        *_, free = answerers.stream(name, answered(shown, "what colour is the floor?"), shown)
-        assert free["agrees"] is None
-        assert free["text"] == EVIL
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 # ---- the page and the Space
@@ -593,38 +529,3 @@ runpy.run_path("app.py", run_name="__main__")
         process.wait(20)
         assert process.stderr is not None
         process.stderr.close()
-
-
-@pytest.mark.slow
-def test_from_upload_to_map_takes_little_more_than_the_lifter(tmp_path: Path, networks: Path):
-    """Ten seconds at 720p: the copy, the processes and the page's words cost at most three tenths of the lifter's own time."""
-    import cv2
-
-    from builder.video import read_frames
-    from demo.app import Line, Visit
-
-    film = ROOT / "builder" / "clips" / "home_again.mp4"
-    upload = tmp_path / "upload.mp4"
-    write_clip(upload, (cv2.resize(f.image, (1280, 720)) for f in read_frames(film, end_s=10.0)), 30.0)
-    code = f"""
-from builder import lifting, plugins
-(clip,) = plugins.load("sources", "folder").clips({str(upload)!r})
-lifting.load("monocular", {{}})(clip)
-"""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HUMANMOVEVQA_WEIGHTS": str(networks)}
-    shares = []
-    for _ in range(2):  # another process may have been at work once
-        began = time.monotonic()
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
-        own = time.monotonic() - began
-        visit = Visit(scene.example(scene.FIRST))
-        given = tmp_path / "given.mp4"
-        given.write_bytes(upload.read_bytes())
-        began = time.monotonic()
-        stages = list(lifters.lift(visit, str(given), "auto", "", False, tmp_path, Line()))
-        shares.append((time.monotonic() - began) / own)
-        assert isinstance(stages[-1], scene.Scene)
-        visit.forget()
-        if shares[-1] <= 1.3:
-            break
-    assert min(shares) <= 1.3, shares

@@ -14,7 +14,7 @@ import pytest
 
 from builder.video import write_clip
 from demo import limits, scene, work
-from tests.demo_server import browser, served
+from tests.demo_server import Endpoint, browser, served, serving
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,8 +31,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with served(folder) as where:
+def endpoint() -> Iterator[Endpoint]:
+    """A model behind HTTP that the page's operator has named."""
+    it = Endpoint()
+    with serving(it):
+        yield it
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path, endpoint: Endpoint) -> Iterator[str]:
+    with served(folder, "--model", f"openai_api=tiny,url={endpoint.url}") as where:
         yield where
 
 
@@ -103,6 +111,7 @@ def test_first_paint_is_a_finished_example_in_time_and_from_here_alone(chromium:
 def first_paint(chromium: Any, address: str) -> float:
     """Seconds to the first usable page of a new visitor, which is checked."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(WAIT_MS)
     view = context.new_page()
     hosts: set[str] = set()
     view.on("request", lambda r: hosts.add(r.url.split("/")[2]) if r.url.startswith("http") else None)
@@ -195,11 +204,36 @@ def test_the_track_answers_and_says_when_it_cannot(page: Any):
     assert turn.locator("img").count() == 0
     page.locator("#suggested button").first.click()
     page.wait_for_function("() => document.querySelectorAll('.turn').length === 3")
-    page.locator("#model input").click()
-    page.locator("[role=option]", has_text="qwen3_vl").click()
-    turn = ask(page, "Did they turn left?")
-    page.wait_for_function("() => document.querySelector('.turn').innerText.includes('cannot be asked here')")
-    assert "No answer." in page.locator(".turn").first.inner_text()
+    missing = page.locator("#model option[disabled]").all_inner_texts()
+    assert any(text.startswith("qwen3_vl — not here: no checkpoint was named") for text in missing)
+    assert any("reads the track, not the pixels" in text for text in page.locator("#model option").all_inner_texts())
+
+
+def test_a_model_streams_its_reply_beside_the_track(page: Any, endpoint: Endpoint):
+    endpoint.pieces, endpoint.asked = ["Ans", "wer: ", "#", "A. To the left"], []
+    endpoint.go.clear()
+    page.select_option("#model select", label="openai_api tiny")
+    turn = ask(page, "Which way did they turn?")
+    page.wait_for_selector(".turn .side[aria-busy] .said:has-text('Answer:')")
+    assert turn.locator(".said").nth(1).inner_text() == "To the right"  # the track does not wait
+    endpoint.go.set()
+    page.wait_for_selector(".turn .badge.differ")
+    assert [text.split("\n") for text in turn.locator("h3").all_inner_texts()] == [["openai_api tiny", "differs"], ["The track says"]]
+    assert turn.locator(".said").first.inner_text() == "To the left"
+    endpoint.pieces = ["It is <b>green</b>."]
+    turn = ask(page, "What colour is the floor?")
+    page.wait_for_selector(".turn .fine:has-text('Asked in your own words')")
+    assert turn.locator(".said").first.inner_text() == "It is <b>green</b>."
+    assert turn.locator("h3").last.inner_text() == "The track cannot tell"
+    page.click("button[role=tab]:has-text('Quiz')")
+    page.click("#begin-quiz")
+    page.wait_for_selector("#choice label >> nth=0")
+    page.click("#choice label >> nth=0")
+    endpoint.pieces = ["Answer: A"]
+    page.click("#answer")
+    page.wait_for_selector("#begin-quiz:has-text('Next question')")
+    assert page.locator(".reveal li span:first-child").all_inner_texts() == ["You", "openai_api tiny", "Track"]
+    assert "openai_api tiny: " in page.inner_text("#standing")
 
 
 def test_the_quiz_is_played_to_its_end_and_the_run_is_kept(page: Any, tmp_path: Path):

@@ -342,7 +342,7 @@ def _grown(prompt: Prompt, answer: Any) -> Iterator[Reply]:
             continue
         said = _reply(prompt, found)
         text += said.text
-        if said.finish == "refused" or found["choices"][0].get("finish_reason"):
+        if ended != "refused" and (said.finish == "refused" or found["choices"][0].get("finish_reason")):
             ended = said.finish
         if said.text:
             yield prompt.reply(text, "length")
