@@ -369,8 +369,25 @@ def test_a_track_of_ones_own_is_shown_and_asked(tmp_path: Path):
 
     assert answered(found, "which way did they turn").answer == "To the left"
     assert not path.exists()  # the upload itself is gone
-    work.drop(visit.folders)
+    visit.forget()
     assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_two_who_bring_the_same_file_do_not_lose_it(tmp_path: Path):
+    """They share gradio's copy of it; the first to be done takes away only their own."""
+    path = written(tmp_path / "same.mp4", b"x")
+    one, two = Visit.of(None), Visit.of(None)
+    mine, theirs = (visit.take(str(path), tmp_path) for visit in (one, two))
+    one.forget()
+    assert not mine.exists()
+    assert not path.exists()
+    assert theirs.read_bytes() == b"x"
+    with pytest.raises(Refused, match="choose the file again"):
+        one.take(str(path), tmp_path)
+    newer = written(tmp_path / "same.mp4", b"x")  # uploaded once more
+    two.give_back(str(path))
+    assert newer.exists()
+    assert two.folders == []
 
 
 def test_the_worker_is_bounded_and_knows_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

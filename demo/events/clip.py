@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,20 +27,32 @@ def bind(page: Layout, root: Path, line: Line) -> None:
         name = str(event._data.get("name"))
         return page.show(Visit.of(known), scene.example(name if name in {n for n, *_ in scene.EXAMPLES} else scene.FIRST))
 
-    checks: dict[str, Any] = {"inputs": [page.clip, page.begin], "outputs": [page.note, page.lift], **FEW}
+    outputs = [page.visit, page.note, page.lift, page.clear]
+    checks: dict[str, Any] = {"inputs": [page.visit, page.clip, page.begin], "outputs": outputs, **FEW}
 
     @page.clip.upload(**checks)
     @page.begin.change(**checks)
-    def checked(path: str | None, first_part: bool) -> Any:
+    def checked(known: Visit | None, path: str | None, first_part: bool) -> Any:
+        visit = Visit.of(known)
         if not path:
-            return words.note(lifters.state()), gr.update(interactive=False)
+            return {page.visit: visit, page.note: words.note(lifters.state()), page.lift: gr.update(interactive=False)}
         try:
-            info = lifters.check(path, first_part)
+            info = visit.prepared[path][1] if visit.copied(path) else lifters.check(str(visit.take(path, root)), first_part)
         except Refused as error:
-            return words.note(str(error), "bad"), gr.update(interactive=False)
+            return {
+                page.visit: visit,
+                page.note: words.note(str(error), "bad"),
+                page.lift: gr.update(interactive=False),
+                page.clear: gr.update(visible=bool(visit.folders)),
+            }
         what = f"{info['seconds']:.1f} s, {info['width']} × {info['height']}, {info['fps']:.4g} frames per second."
         why = lifters.why_not()
-        return words.note(f"{what} {why}".strip(), "bad" if why else "good"), gr.update(interactive=not why)
+        return {
+            page.visit: visit,
+            page.note: words.note(f"{what} {why}".strip(), "bad" if why else "good"),
+            page.lift: gr.update(interactive=not why),
+            page.clear: gr.update(visible=True),
+        }
 
     @page.clip.clear(outputs=[page.note, page.lift], **QUIET)
     def taken_back() -> Any:
@@ -61,6 +74,9 @@ def bind(page: Layout, root: Path, line: Line) -> None:
                     yield {page.status: words.working(*step)}
         except Refused as error:
             yield {**settled(visit), page.status: words.note(str(error), "bad")}
+        except Exception:
+            traceback.print_exc()
+            yield {**settled(visit), page.status: words.note("Something failed here, and not your clip; please try again.", "bad")}
 
     running = page.lift.click(
         lifted,
@@ -88,10 +104,10 @@ def bind(page: Layout, root: Path, line: Line) -> None:
         visit = Visit.of(known)
         return page.show(visit, lifters.person(visit, k))
 
-    @page.clear.click(inputs=[page.visit], outputs=[*page.of_scene, page.clip, page.track, page.note, page.lift], **QUIET)
+    @page.clear.click(inputs=[page.visit], outputs=[*page.of_scene, page.clip, page.track, page.note, page.status, page.lift], **QUIET)
     def deleted(known: Visit | None) -> Any:
         visit = Visit.of(known)
         visit.forget()
-        gone = {page.clip: None, page.track: None, page.lift: gr.update(interactive=False)}
+        gone = {page.clip: None, page.track: None, page.status: "", page.lift: gr.update(interactive=False)}
         note = words.note("Deleted. Nothing of your clip is left here.", "good")
         return {**page.show(visit, scene.example(scene.FIRST)), **gone, page.note: note}
