@@ -32,10 +32,11 @@ FLAGS = (
 
 
 @contextmanager
-def served(folder: Path, *options: str, **environment: str) -> Iterator[str]:
-    """The address of a demo that keeps everything of its own under `folder`."""
+def served(folder: Path, *options: str, limits: str = "", **environment: str) -> Iterator[str]:
+    """The address of a demo that keeps everything of its own under `folder`.  `limits`: Python that changes `demo.limits` first."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "demo", "--port", "0", *options]
+    first = f"from demo import limits; {limits}; from demo.__main__ import main; raise SystemExit(main())"
+    command = [sys.executable, *(("-c", first) if limits else ("-m", "demo")), "--port", "0", *options]
     variables = os.environ | {"TMPDIR": str(folder), "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | environment
     with open(folder.parent / "server.log", "w+") as log:
         process = subprocess.Popen(command, cwd=folder, env=variables, stderr=subprocess.PIPE, stdout=log, text=True)

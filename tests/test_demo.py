@@ -25,7 +25,7 @@ from builder.asking import Reply, Subject
 from builder.performer import Turn, Wait, Walk, perform
 from builder.types import BuildError, Question, Track
 from builder.video import write_clip
-from demo import downloads, lifters, limits, payload, quiz, sandbox, scene, words, work
+from demo import answerers, downloads, lifters, limits, payload, quiz, sandbox, scene, words, work
 from demo.answerers import Answerer
 from demo.line import Line
 from demo.sandbox import Refused
@@ -509,7 +509,9 @@ def test_the_space_is_whole(tmp_path: Path):
     assert meta["models"] == ["owner/model"]
     assert len(meta["short_description"]) <= 60
     lines = (out / "requirements.txt").read_text().splitlines()
-    assert "torch==2.11.0" in lines
+    assert {"torch==2.11.0", "torchvision==0.26.0", "spaces"} <= set(lines)
+    assert "setdefault(\"HUMANMOVEVQA_DEMO_MODELS\", 'qwen3_vl=owner/model')" in (out / "app.py").read_text()
+    assert not {"spaces", "transformers"} & {line.partition("=")[0] for line in space.requirements([])}
     assert not [line for line in lines if line.startswith("gradio")]
     assert all(re.fullmatch(r"[a-z0-9-]+(==[0-9][0-9a-z.]*)?", line) for line in lines)
     files = [p for p in out.rglob("*") if p.is_file()]
@@ -520,27 +522,36 @@ def test_the_space_is_whole(tmp_path: Path):
     guard.tree(out, "space")
     with pytest.raises(BuildError, match="expected a new or empty folder"):
         space.stage(out)
+    with pytest.raises(BuildError, match="lies on this machine"):
+        space.stage(tmp_path / "other", [f"qwen3_vl={out}"])
 
 
 @pytest.mark.slow
 def test_the_space_starts_from_its_own_files(tmp_path: Path):
+    """In a process that sees none of the checkout, started from elsewhere; and answers."""
+    from gradio_client import Client
+
     from demo import space
 
     out = space.stage(tmp_path / "space")
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
+    (tmp_path / "elsewhere").mkdir()
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", answerers.VARIABLE)} | {
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "GRADIO_SERVER_PORT": "0",
+        "TMPDIR": str(tmp_path / "elsewhere"),
     }
     code = f"""
 import runpy, sys
 sys.path[:] = [{str(out)!r}] + [p for p in sys.path if p and p != {str(ROOT)!r}]
-runpy.run_path("app.py", run_name="__main__")
+runpy.run_path({str(out / "app.py")!r}, run_name="__main__")
 """
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=out, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path / "elsewhere", env=environment, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         said = next(line for line in process.stderr if "open http" in line or "Traceback" in line)
         assert "open http" in said, said + process.stderr.read()
+        told = Client(said.split("open ")[1].split()[0], verbose=False).predict("Which way did they turn?", api_name="/ask")
+        assert told["answer"] == "To the right"
     finally:
         process.terminate()
         process.wait(20)

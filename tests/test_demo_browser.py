@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.video import write_clip
+from builder.performer import Turn, Wait, Walk, perform
+from builder.video import read_frames, write_clip
 from demo import limits, scene, work
-from tests.demo_server import Endpoint, browser, served, serving
+from tests.demo_server import ROOT, Endpoint, browser, served, serving
 
 pytestmark = [
     pytest.mark.browser,
@@ -295,6 +296,88 @@ def test_wrong_files_get_one_helpful_line(page: Any, tmp_path: Path):
         page.locator("#clip button[aria-label='Clear'], #clip button[aria-label='Remove this file'], #clip button:has(svg)").first.click()
         page.wait_for_selector("#note .plain")
     assert state(page)["title"] == "Out and home again"
+
+
+@pytest.mark.slow
+def test_after_the_sweep_nothing_is_left_on_disk(chromium: Any, tmp_path: Path):
+    """With ten seconds instead of an hour: an upload, its copy, a track and the files made of it, also of one who stays."""
+    folder = tmp_path / "tmp"
+    track = perform((Walk(2.0), Wait(0.6), Turn(90.0, 1.4), Wait(0.6), Walk(1.5)), 30.0, seed="swept", clip_id="x")
+    np.savez_compressed(tmp_path / "mine.npz", trans=track.position_m, root_rot=track.body_to_world, fps=30.0, up="y")
+
+    def files() -> list[str]:
+        return [p.name for p in folder.rglob("*") if p.is_file()]
+
+    with served(folder, limits="limits.KEPT_S, limits.SWEEP_S = 10.0, 0.5", HOME=str(folder)) as where:
+        page = opened(chromium, where)
+        for _ in range(2):  # after the sweep everything works as before
+            page.set_input_files("#clip input[type=file]", str(still(tmp_path / "clip.mp4", 3)))
+            page.wait_for_selector("#note p:has-text('frames per second')")
+            if not page.locator("#track input[type=file]").count():
+                page.click("#options button >> nth=0")
+            page.set_input_files("#track input[type=file]", str(tmp_path / "mine.npz"))
+            page.wait_for_selector(".hmv-title:text-is('mine')")
+            page.click("button[role=tab]:has-text('Files')")
+            page.click("#make")
+            page.wait_for_selector("#made a")
+            until = time.monotonic() + 60
+            while files() and time.monotonic() < until:
+                time.sleep(0.2)
+            assert files() == []
+            pick(page, "zigzag")
+            for part in ("clip", "track"):
+                page.locator(f"#{part} button[aria-label='Clear'], #{part} button[aria-label='Remove this file']").first.click()
+        assert page.faults == []
+        page.context.close()
+
+
+@pytest.mark.slow
+def test_eight_who_lift_at_once_wait_in_line_and_get_their_own(chromium: Any, tmp_path: Path, networks: Path):
+    """One clip is lifted at a time, everybody else is told how many are before, and the machine's memory does not grow with them."""
+    psutil = pytest.importorskip("psutil")
+    clips = ROOT / "builder" / "clips"
+    names = sorted(p.stem for p in clips.glob("*.mp4"))[:8]
+    for name in names:
+        write_clip(tmp_path / f"{name}.mp4", (f.image for f in read_frames(clips / f"{name}.mp4", end_s=2.5)), 30.0)
+    with served(tmp_path / "tmp", HUMANMOVEVQA_WEIGHTS=str(networks)) as where:
+        pages = [opened(chromium, where) for _ in names]
+        (server,) = [p for p in psutil.Process().children() if "demo" in p.cmdline()]
+        for page, name in zip(pages, names, strict=True):
+            page.set_input_files("#clip input[type=file]", str(tmp_path / f"{name}.mp4"))
+        for page in pages:
+            page.wait_for_selector("#note .good")
+        for page in pages:
+            page.click("#lift")
+        most, waits, lifts = 0.0, set(), 0
+        until = time.monotonic() + 550
+        while not all(page.inner_text(".hmv-title") == name for page, name in zip(pages, names, strict=True)):
+            assert time.monotonic() < until
+            found = [server, *server.children(recursive=True)]
+            sizes = [memory(p) for p in found]
+            most, lifts = max(most, sum(sizes)), max(lifts, len(found) - 1)
+            waits |= {page.inner_text("#status").split("\n")[0] for page in pages}
+            time.sleep(0.5)
+        print(f"peak memory of the server and all its processes: {most / 2**20:.0f} MB; at most {lifts} beside it")
+        assert "Waiting: 6 clips are before yours" in waits
+        assert lifts <= 2
+        assert most < 3 * 2**30
+        said = {}
+        for page, name in zip(pages, names, strict=True):
+            assert page.locator(".turn").count() == 0
+            assert state(page)["title"] == name
+            said[name] = page.locator(".hmv video").get_attribute("src")
+            page.context.close()
+        assert len(set(said.values())) == len(names)
+
+
+def memory(process: Any) -> int:
+    """Bytes of a process that it shares with nobody, 0 for one that is gone."""
+    import psutil
+
+    try:
+        return int(process.memory_full_info().uss)
+    except psutil.Error:
+        return 0
 
 
 @pytest.mark.slow
