@@ -171,7 +171,7 @@ def test_a_quiz_is_one_robust_question_of_each_category_and_always_the_same():
 # ---- files
 
 
-def test_downloads_are_what_they_say(tmp_path: Path):
+def test_downloads_are_what_they_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     found = scene.example("zigzag")
     assert found.subject is not None
     game = quiz.make(found.subject.questions(2))
@@ -200,6 +200,12 @@ def test_downloads_are_what_they_say(tmp_path: Path):
     assert [g.choice == g.answer for g in run.graded].count(False) == 1
     assert len(run.graded) == len(game.questions)
     assert runs.results(run)["title"] == "human"
+    from builder import cli
+
+    assert cli.main(["score", str(tmp_path / "unpacked" / "quiz-run")]) == 0
+    said = capsys.readouterr().out
+    assert "human" in said
+    assert f"{len(run.graded)}" in said
 
 
 # ---- what visitors may bring: refused with one line, and nothing of the machine in it
