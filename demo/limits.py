@@ -21,7 +21,6 @@ TRACK_BYTES = 64 * MB  # unpacked
 TRACK_FRAMES = 14_400
 TRACK_SECONDS = 120.0
 PEOPLE = 4
-TEXT = 400
 TURNS = 8  # questions that the page keeps
 WAITING = 8  # clips in the line behind the one that is lifted
 ASKING = 16  # questions in the line before one model
