@@ -81,19 +81,17 @@ def speed(folder: Path) -> None:
     upload = film("home_again", folder / "upload.mp4", 10.0)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     own = psutil.Process()
-    print(
-        f"{'lifter alone s':>15} {'file to map s':>14} {'click to map s':>15} {'ratio':>6}   processor s: {'lifter':>7} {'demo':>7} {'ratio':>6}"
-    )
+    head = ("lifter alone s", "file to map s", "click to map s", "ratio", "lifter cpu s", "demo cpu s", "ratio")
+    print("".join(f"{name:>16}" for name in head))
     with browser() as chromium, served(folder / "tmp") as address:
         (server,) = [p for p in own.children() if "demo" in p.cmdline()]
-        for _ in range(3):
+        for _ in range(2):
             began, before = time.perf_counter(), used(own)
             subprocess.run([sys.executable, "-c", LIFT, str(upload)], env=environment, check=True, capture_output=True)
             alone, alone_cpu, before = time.perf_counter() - began, used(own) - before, used(server)
             whole, click = upload_to_map(chromium, address, upload)
             cpu = used(server) - before
-            shares = f"{alone_cpu:13.1f} {cpu:7.1f} {cpu / alone_cpu:6.2f}"
-            print(f"{alone:15.1f} {whole:14.1f} {click:15.1f} {whole / alone:6.2f} {shares}", flush=True)
+            print("".join(f"{v:16.2f}" for v in (alone, whole, click, whole / alone, alone_cpu, cpu, cpu / alone_cpu)), flush=True)
 
 
 def memory(process: Any) -> int:
