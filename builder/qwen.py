@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,44 @@ def repeated(made: Any, times: int) -> dict[str, Any]:
     deep: Any = [list(level) * times for level in made.deepstack_features]
     flat: Any = list(made.pooler_output) * times
     return {"video": BaseModelOutputWithDeepstackFeatures(pooler_output=flat, deepstack_features=deep)}
+
+
+def spoken(model: Any, tokenizer: Any, inputs: Mapping[str, Any], longest: int) -> Iterator[str]:
+    """The pieces of the reply that a model writes to one prompt, as they come.  Whoever stops listening stops the model."""
+    import torch
+    from transformers import StoppingCriteriaList, TextIteratorStreamer
+
+    heard = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    left, failed = threading.Event(), []
+    stop = StoppingCriteriaList([lambda ids, _, **__: torch.full((len(ids),), left.is_set(), dtype=torch.bool, device=ids.device)])
+
+    def write() -> None:
+        try:
+            with torch.inference_mode():
+                model.generate(
+                    **inputs,
+                    max_new_tokens=longest,
+                    do_sample=False,
+                    temperature=None,
+                    top_p=None,
+                    top_k=None,
+                    use_cache=True,
+                    streamer=heard,
+                    stopping_criteria=stop,
+                )
+        except Exception as error:  # it belongs to whoever listens
+            failed.append(error)
+            heard.end()
+
+    writer = threading.Thread(target=write, name="reply", daemon=True)
+    writer.start()
+    try:
+        yield from heard
+    finally:
+        left.set()
+        writer.join()
+    if failed:
+        raise failed[0]
 
 
 def setting(frames: int, pixels: int, timestamps: str = "true", data: str = "") -> dict[str, Any]:

@@ -8,18 +8,17 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from builder import lifting, plugins
 from builder.types import HumanMoveError
-from demo import limits, sandbox, scene, work
+from demo import limits, sandbox, scene
+from demo.line import Line, waited
 from demo.sandbox import Refused
 from demo.scene import Scene
-
-if TYPE_CHECKING:
-    from demo.app import Line, Visit
+from demo.visit import Visit
 
 VARIABLE = "HUMANMOVEVQA_DEMO_LIFTER"
 LONGEST_TITLE = 60
@@ -96,24 +95,15 @@ def lift(
     options = {"camera": camera} if own and camera in ("static", "moving") else {}
     if own and height_m.strip():
         options["subject_height_m"] = height_m.strip().replace(",", ".")
+    if not visit.copied(path):
+        visit.take(path, root)
     with line.ticket() as before:
-        while ahead := before():
+        for ahead in waited(before):
             yield f"Waiting: {ahead} clip{'s are' if ahead > 1 else ' is'} before yours", None, None
-            time.sleep(0.5)
         yield "Reading the clip", None, None
         begun = time.monotonic()
-        if path not in visit.prepared or not (visit.prepared[path][0] / "clip.mp4").is_file():
-            _size(path, limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
-            folder = work.room(root)
-            visit.folders.append(folder)
-            for message in sandbox.steps("prepare", path=path, out=folder, first_part=first_part):
-                if "done" in message:
-                    visit.prepared[path] = folder, message["done"]
-                else:
-                    yield message["stage"], message.get("share"), time.monotonic() - begun
-            visit.prepared[path][1]["title"] = title(path)
-            visit.prepared[path][1]["clip_id"] = clip_id(folder / "clip.mp4")
-            work.drop([path])  # the copy is all that is needed from here on
+        for message in _copied(visit, path, first_part, root):
+            yield message["stage"], message.get("share"), time.monotonic() - begun
         folder, info = visit.prepared[path]
         files: tuple[Path, ...] = ()
         begun = time.monotonic()
@@ -123,6 +113,22 @@ def lift(
             else:
                 yield message["stage"], message.get("share"), time.monotonic() - begun
         yield scene.lifted(files, 0, folder, known(info), info["title"])
+
+
+def _copied(visit: Visit, path: str, first_part: bool, root: Path) -> Iterator[Mapping[str, Any]]:
+    """Messages of making the copy that is lifted and shown, unless it is there; then `visit.prepared[path]` is, and the upload gone."""
+    if visit.copied(path):
+        return
+    mine = visit.take(path, root)
+    _size(str(mine), limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
+    folder = visit.room(root)
+    for message in sandbox.steps("prepare", path=mine, out=folder, first_part=first_part):
+        if "done" not in message:
+            yield message
+            continue
+        more = {"title": title(path), "clip_id": clip_id(folder / "clip.mp4")}
+        visit.prepared[path] = folder, message["done"] | more
+    visit.give_back(path)
 
 
 def known(info: dict[str, Any]) -> dict[str, Any]:
@@ -143,18 +149,19 @@ def given(visit: Visit, path: str | None, video: str | None, root: Path) -> Scen
     """The scene of an uploaded track, beside the uploaded clip when there is one.  Raises Refused."""
     if not path:
         raise Refused("Choose a track first.")
-    _size(path, limits.TRACK_SUFFIXES, limits.FILE_BYTES)
-    folder = work.room(root)
-    visit.folders.append(folder)
-    found = sandbox.result("track", path=path, out=folder)
+    mine = visit.take(path, root)
+    _size(str(mine), limits.TRACK_SUFFIXES, limits.FILE_BYTES)
+    folder = visit.room(root)
+    found = sandbox.result("track", path=mine, out=folder)
     info = None
-    if video and os.path.isfile(video):
-        _size(video, limits.VIDEO_SUFFIXES, limits.FILE_BYTES)
-        info = sandbox.result("prepare", path=video, out=folder, first_part=True)
-    called = title(path)
-    work.drop([path])
+    if video and (visit.copied(video) or os.path.isfile(video)):
+        for _ in _copied(visit, video, True, root):
+            pass
+        copy, info = visit.prepared[video]
+        os.link(copy / "clip.mp4", folder / "clip.mp4")
+    visit.give_back(path)
     try:
-        return scene.given(folder / found["file"], folder, None if info is None else known(info), called)
+        return scene.given(folder / found["file"], folder, None if info is None else known(info), title(path))
     except HumanMoveError as error:
         raise Refused(" ".join(str(error).split())) from None
 

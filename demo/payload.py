@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -119,11 +119,6 @@ def _pack(values: Floats) -> str:
     return base64.b64encode(np.rint(values).astype("<i2").tobytes()).decode("ascii")
 
 
-def unpack(text: str, columns: int = 1) -> Floats:
-    """(n, columns) numbers that `encode` packed, before their step is undone."""
-    return np.frombuffer(base64.b64decode(text), "<i2").astype(float).reshape(-1, columns)
-
-
 def _body(anchored: Track, lasts: float) -> dict[str, Any] | None:
     """The skeleton relative to the root, or None where the joints are not of a known kind."""
     joints = anchored.joints_m
@@ -230,8 +225,3 @@ def facts(m: Measures) -> list[list[str]]:
         ],
         ["Turned in all", f"{m.turning('whole'):.0f}°" if known else "unknown"],
     ]
-
-
-def spoken(rows: Sequence[Sequence[str]]) -> str:
-    """Facts as one line of text."""
-    return "; ".join(f"{name.lower()}: {value}" for name, value in rows)

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from builder.types import CATEGORIES, Question
+from demo.speech import Said
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One question with the visitor's choice and, where a model was asked too, its name and reply's choice (None: unreadable)."""
+    """One question with the visitor's choice, the seconds it took them and, where a model was asked too, what that says."""
 
     question: Question
     choice: int
     seconds: float
-    model: str = ""
-    model_choice: int | None = None
+    model: Said | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,15 @@ def normalised(results: Sequence[tuple[bool, int]]) -> float:
     if not results:
         return 0.0
     return 100.0 * sum((right - 1 / k) / (1 - 1 / k) for right, k in results) / len(results)
+
+
+def models(answered: Sequence[Answered]) -> list[tuple[str, int, int, float]]:
+    """(name, right, asked, chance-normalised points) of each model that has answered; a reply that names no option is wrong."""
+    out = []
+    for name in dict.fromkeys(a.model.label for a in answered if a.model and a.model.done):
+        given = [(a.model.choice == a.question.answer, len(a.question.options)) for a in answered if a.model and a.model.label == name]
+        out.append((name, sum(right for right, _ in given), len(given), normalised(given)))
+    return out
 
 
 def score(answered: Sequence[Answered]) -> tuple[int, float]:

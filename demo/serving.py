@@ -28,7 +28,7 @@ def settle() -> Path:
 
 def launch(page: Any, **more: Any) -> Any:
     """Start serving a page without waiting; (app, local address, share address)."""
-    from demo.app import css, theme
+    from demo.theme import css, theme
 
     return page.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False).launch(
         theme=theme(),
@@ -43,7 +43,7 @@ def launch(page: Any, **more: Any) -> Any:
         quiet=True,
         footer_links=["api"],
         state_session_capacity=limits.VISITS,
-        max_threads=limits.WAITING + 24,
+        max_threads=limits.WAITING + limits.ASKING + 24,
         prevent_thread_lock=True,
         **more,
     )
@@ -53,7 +53,7 @@ def serve(host: str, port: int, fetch: bool = False) -> int:
     """Serve until interrupted; 2 when the port is taken.  `fetch`: get the lifter's weights first where they are not here."""
     import gradio as gr
 
-    from demo import answerers, lifters
+    from demo import lifters, speech
 
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -66,7 +66,7 @@ def serve(host: str, port: int, fetch: bool = False) -> int:
     if fetch:
         lifters.fetch()
     if os.environ.get("SPACES_ZERO_GPU"):
-        answerers.preload()
+        speech.preload()
     root = settle()
     gr.set_static_paths([CLIPS])  # the examples are served where they lie; nothing is ever written there
     from demo.app import build

@@ -93,7 +93,7 @@ const facing = (heading) => [-Math.sin((heading * Math.PI) / 180), -Math.cos((he
 function drawMap() {
   const [c, w, h] = begin(map);
   if (!w || !h) return;
-  const { box } = data, room = 30;
+  const { box } = data, room = 38; // the arrow at the playhead must fit in
   const scale = Math.min((w - 2 * room) / Math.max(1.6, box.right - box.left), (h - 2 * room - 12) / Math.max(1.6, box.top - box.bottom), 130);
   const cx = w / 2 + ((box.left + box.right) / 2) * scale, cy = (h - 12) / 2 + ((box.top + box.bottom) / 2) * scale;
   const to = (left, forward) => [cx - left * scale, cy - forward * scale]; // the person's left is drawn left
@@ -169,10 +169,20 @@ function drawFigure() {
   const ahead = [Math.sin(orbit.yaw) * cosP, -sinP, Math.cos(orbit.yaw) * cosP];
   const right = [-Math.cos(orbit.yaw), 0, Math.sin(orbit.yaw)];
   const up = [Math.sin(orbit.yaw) * sinP, cosP, Math.cos(orbit.yaw) * sinP];
-  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2], far = reach * 2.7, zoom = (Math.min(w * 1.08, h * 1.25) * 0.5 * far) / reach;
-  const project = (v) => {
+  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2], far = reach * 2.7;
+  const cast = (v) => {
     const r = [v[0] - mid[0], v[1] - mid[1], v[2] - mid[2]], z = dot(r, ahead) + far;
-    return z < 0.2 ? null : [w / 2 + (dot(r, right) * zoom) / z, h / 2 + 4 - (dot(r, up) * zoom) / z, z];
+    return z < 0.2 ? null : [dot(r, right) / z, -dot(r, up) / z, z];
+  };
+  // As large as the path, the people on it and the names at the start allow.
+  const must = [[0, data.floor_m, 1.1], [1.1, data.floor_m, 0]];
+  for (let k = 0; k <= 24; k++) { const p = at(mark(k / 6)); for (const tall of [0, 1.75]) must.push([p.left, data.floor_m + tall, p.forward]); }
+  const seen = must.map(cast).filter(Boolean), xs = seen.map((p) => p[0]), ys = seen.map((p) => p[1]);
+  const x0 = Math.min(...xs), x1 = Math.max(...xs), y0 = Math.min(...ys), y1 = Math.max(...ys);
+  const zoom = Math.min((w - 48) / Math.max(1e-6, x1 - x0), (h - 40) / Math.max(1e-6, y1 - y0), h / 1.1 * far / 1.75);
+  const project = (v) => {
+    const p = cast(v);
+    return p && [w / 2 + (p[0] - (x0 + x1) / 2) * zoom, h / 2 + 2 + (p[1] - (y0 + y1) / 2) * zoom, p[2]];
   };
   const line = (a, b) => { const p = project(a), q = project(b); if (p && q) { c.beginPath(); c.moveTo(p[0], p[1]); c.lineTo(q[0], q[1]); c.stroke(); } };
   const y = data.floor_m, size = Math.ceil(reach + 0.3), gx = Math.round(mid[0]), gz = Math.round(mid[2]), every = size > 14 ? 5 : 1;
@@ -310,7 +320,7 @@ function furnish() {
     row.append(make('span', { class: 'hmv-lane-name' }, LANES[lane.name][1]), bar);
     for (const [a, b, short, sentence] of lane.chips) {
       const from = data.start_s + a, to = data.start_s + b;
-      const chip = make('button', { type: 'button', class: 'hmv-chip', 'data-from': from, 'data-to': to, title: sentence, 'aria-label': sentence + ', at ' + from.toFixed(1) + ' seconds' }, short);
+      const chip = make('button', { type: 'button', class: 'hmv-chip', 'data-from': from, 'data-to': to, 'data-word': short, title: sentence, 'aria-label': sentence + ', at ' + from.toFixed(1) + ' seconds' }, short);
       chip.style.left = percent(from);
       chip.style.width = `max(8px, calc(${percent(to - from)} - 2px))`;
       chip.style.setProperty('--chip', 'var(--' + LANES[lane.name][0] + ')');
@@ -335,6 +345,13 @@ function furnish() {
   const named = data.facts.map(([n, v]) => n.toLowerCase() + ': ' + v).join('; ');
   map.setAttribute('aria-label', 'Map of the path from above. ' + named + '.');
   figure.setAttribute('aria-label', 'The figure in 3D with the path on the floor. ' + named + '.');
+}
+// A word that does not fit into its chip is left out; colour, lane and the button's own name say it.
+function trim() {
+  for (const chip of root.querySelectorAll('.hmv-chip')) {
+    chip.textContent = chip.dataset.word;
+    if (chip.scrollWidth > chip.clientWidth) chip.textContent = '';
+  }
 }
 function load() {
   let value = props.value;
@@ -363,6 +380,7 @@ function load() {
   orbit = { yaw: 0.62, pitch: 0.42 };
   readColours();
   furnish();
+  trim();
   root.dataset.ready = next.title || 'track';
   seek(0);
   touched = false; // until somebody moves the playhead the whole path is drawn
@@ -391,7 +409,7 @@ figure.onpointermove = (e) => {
 };
 figure.onpointerup = figure.onpointercancel = () => { drag = null; };
 video.onclick = () => play.onclick();
-new ResizeObserver(() => { if (data) { drawMap(); drawFigure(); } }).observe($('.hmv-panes'));
+new ResizeObserver(() => { if (data) { drawMap(); drawFigure(); trim(); } }).observe($('.hmv-panes'));
 new MutationObserver(() => { readColours(); if (data) show(now); }).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 // Any moment named elsewhere on the page is a button with data-seek; the newest viewer listens.
 if (window.hmvSeek) document.removeEventListener('click', window.hmvSeek);

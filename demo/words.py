@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from builder.asking import Moment, Reply
 from builder.schema import LETTERS
 from demo import limits, quiz
+from demo.answerers import Answerer
 from demo.quiz import Answered, Quiz
+from demo.speech import Said
 
 SUGGESTED = (
     "Which way did they turn?",
@@ -24,8 +25,10 @@ SUGGESTED = (
     "How fast did they move?",
     "What did they do first?",
 )
+EXAMPLES_TITLE = '<h2 class="side-title">Examples</h2>'
+CLIP_TITLE = '<h2 class="side-title">Your clip</h2>'
 HEAD = """<div class="page-head"><h1>HumanMoveVQA</h1>
-<p>A clip, where its person went, and answers about it. Pick an example or bring your own clip.</p></div>"""
+<p>A clip, where its person went, and answers about it. Pick an example or bring <a href="#clip-title">your own clip</a>.</p></div>"""
 PRIVACY = f"""<p>Your clip is processed on the machine that serves this page. It is re-encoded without sound and metadata; it, the track and
 everything made from them are deleted at the latest {limits.KEPT_S / 3600:g} hour after they were last written, or at once with
 “Delete my clip”. Until then whoever has a file's full address (it holds a hash that nobody can guess) could fetch it. Nothing is sent
@@ -60,18 +63,24 @@ def moments(found: Sequence[Moment], start_s: float) -> str:
     return f'<div class="moments">{"".join(out)}</div>' if out else ""
 
 
-def turn(reply: Reply, start_s: float, lifter: str, model: dict[str, Any] | None = None) -> str:
+def models(found: Sequence[Answerer]) -> str:
+    """The list of those who can be asked beside the track; who cannot be asked here is disabled and says why."""
+    options = "".join(
+        f'<option value="{escape(a.name)}"{" disabled" if a.why_not else ""}>'
+        f"{escape(a.label)}{escape(f' — not here: {a.why_not}') if a.why_not else ''}</option>"
+        for a in found
+    )
+    return f'<label class="models"><span>Beside the track, ask</span><select>{options}</select></label>'
+
+
+def turn(reply: Reply, start_s: float, lifter: str, model: Said | None = None) -> str:
     """One question and what was answered to it: the track's side and, where one was asked, the model's."""
     parts = [f'<p class="asked">{escape(reply.text)}</p>', '<div class="sides">']
     if model is not None:
-        verdict = ""
-        if model["agrees"] is not None:
-            word, kind = ("agrees", "agree") if model["agrees"] else ("differs", "differ")
-            verdict = f'<span class="badge {kind}">{word}</span>'
-        said = escape(model["text"]) or '<span class="wait">thinking …</span>'
+        busy = "" if model.done else ' aria-busy="true"'
         parts.append(
-            f'<div class="side"><h3>{escape(model["label"])} {verdict}</h3><p class="said">{said}</p>'
-            f'<p class="fine">{escape(model["detail"])}</p></div>'
+            f'<div class="side"{busy}><h3>{escape(model.label)} {_verdict(model)}</h3><p class="said">{_speaking(model)}</p>'
+            f'<p class="fine">{escape(model.detail)}</p></div>'
         )
     if reply.answer is None:
         head, said = "The track cannot tell", f"{reply.because[:1].upper()}{reply.because[1:]}."
@@ -85,6 +94,19 @@ def turn(reply: Reply, start_s: float, lifter: str, model: dict[str, Any] | None
             f'<p class="fine">{escape(reply.because)} <span>Track: {escape(lifter)}.</span></p>{_read_as(reply)}</div>'
         )
     return f'<article class="turn">{"".join(parts)}</div></article>'
+
+
+def _verdict(model: Said) -> str:
+    if model.agrees is None:
+        return ""
+    return f'<span class="badge {"agree" if model.agrees else "differ"}">{"agrees" if model.agrees else "differs"}</span>'
+
+
+def _speaking(model: Said) -> str:
+    """The text so far; a mark behind it while there may be more."""
+    if model.done:
+        return escape(model.text)
+    return f'{escape(model.text)}<span class="caret"></span>' if model.text else '<span class="wait">thinking …</span>'
 
 
 def _read_as(reply: Reply) -> str:
@@ -117,19 +139,19 @@ def revealed(given: Answered, why: str, found: Sequence[Moment], start_s: float,
     """What was chosen, what the model chose, what the track says, and when."""
     question = given.question
     right = given.choice == question.answer
-    rows: list[tuple[str, int | None, bool]] = [("You", given.choice, right)]
-    if given.model:
-        rows.append((given.model, given.model_choice, given.model_choice == question.answer))
-    lines = "".join(
-        f"<li><span>{escape(who)}</span><b>{escape(question.options[choice]) if choice is not None else 'no readable answer'}</b>"
-        f'<span class="badge {"agree" if ok else "differ"}">{"right" if ok else "wrong"}</span></li>'
-        for who, choice, ok in rows
-    )
+    lines = _line("You", escape(question.options[given.choice]), right)
+    if given.model is not None:
+        lines += _line(given.model.label, _speaking(given.model), given.model.agrees or False, given.model.done)
     track = f"<li><span>Track</span><b>{escape(question.answer_text)}</b></li>"
     return (
         f'<div class="quiz" role="status"><p class="asked">{escape(question.text)}</p><ul class="reveal">{lines}{track}</ul>'
         f'{moments(found, start_s)}<p class="fine">{escape(why)} <span>Track: {escape(lifter)}.</span></p></div>'
     )
+
+
+def _line(who: str, what: str, right: bool, done: bool = True) -> str:
+    badge = f'<span class="badge {"agree" if right else "differ"}">{"right" if right else "wrong"}</span>' if done else ""
+    return f"<li><span>{escape(who)}</span><b>{what}</b>{badge}</li>"
 
 
 def standing(game: Quiz) -> str:
@@ -139,11 +161,7 @@ def standing(game: Quiz) -> str:
     right, points = quiz.score(game.answered)
     asked = len(game.answered)
     text = f"{right} of {asked} right"
-    model = [a for a in game.answered if a.model]
-    extra = ""
-    if model:
-        theirs = [(a.model_choice == a.question.answer, len(a.question.options)) for a in model]
-        extra = f" · {model[-1].model}: {sum(r for r, _ in theirs)} of {len(theirs)}, {_points(quiz.normalised(theirs))} points"
+    extra = "".join(f" · {name}: {rights} of {n}, {_points(theirs)} points" for name, rights, n, theirs in quiz.models(game.answered))
     scale = f"{_points(points)} points, where 0 is guessing and 100 all right{extra}"
     return f'<p class="standing"><b>{escape(text)}</b> <span>{escape(scale)}</span></p>'
 

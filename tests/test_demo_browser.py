@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.video import write_clip
+from builder.performer import Turn, Wait, Walk, perform
+from builder.video import read_frames, write_clip
 from demo import limits, scene, work
-from tests.demo_server import browser, served
+from tests.demo_server import ROOT, Endpoint, browser, served, serving
 
 pytestmark = [
     pytest.mark.browser,
@@ -31,8 +32,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(folder: Path) -> Iterator[str]:
-    with served(folder) as where:
+def endpoint() -> Iterator[Endpoint]:
+    """A model behind HTTP that the page's operator has named."""
+    it = Endpoint()
+    with serving(it):
+        yield it
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path, endpoint: Endpoint) -> Iterator[str]:
+    with served(folder, "--model", f"openai_api=tiny,url={endpoint.url}") as where:
         yield where
 
 
@@ -103,6 +112,7 @@ def test_first_paint_is_a_finished_example_in_time_and_from_here_alone(chromium:
 def first_paint(chromium: Any, address: str) -> float:
     """Seconds to the first usable page of a new visitor, which is checked."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(WAIT_MS)
     view = context.new_page()
     hosts: set[str] = set()
     view.on("request", lambda r: hosts.add(r.url.split("/")[2]) if r.url.startswith("http") else None)
@@ -195,11 +205,36 @@ def test_the_track_answers_and_says_when_it_cannot(page: Any):
     assert turn.locator("img").count() == 0
     page.locator("#suggested button").first.click()
     page.wait_for_function("() => document.querySelectorAll('.turn').length === 3")
-    page.locator("#model input").click()
-    page.locator("[role=option]", has_text="qwen3_vl").click()
-    turn = ask(page, "Did they turn left?")
-    page.wait_for_function("() => document.querySelector('.turn').innerText.includes('cannot be asked here')")
-    assert "No answer." in page.locator(".turn").first.inner_text()
+    missing = page.locator("#model option[disabled]").all_inner_texts()
+    assert any(text.startswith("qwen3_vl — not here: no checkpoint was named") for text in missing)
+    assert any("reads the track, not the pixels" in text for text in page.locator("#model option").all_inner_texts())
+
+
+def test_a_model_streams_its_reply_beside_the_track(page: Any, endpoint: Endpoint):
+    endpoint.pieces, endpoint.asked = ["Ans", "wer: ", "#", "A. To the left"], []
+    endpoint.go.clear()
+    page.select_option("#model select", label="openai_api tiny")
+    turn = ask(page, "Which way did they turn?")
+    page.wait_for_selector(".turn .side[aria-busy] .said:has-text('Answer:')")
+    assert turn.locator(".said").nth(1).inner_text() == "To the right"  # the track does not wait
+    endpoint.go.set()
+    page.wait_for_selector(".turn .badge.differ")
+    assert [text.split("\n") for text in turn.locator("h3").all_inner_texts()] == [["openai_api tiny", "differs"], ["The track says"]]
+    assert turn.locator(".said").first.inner_text() == "To the left"
+    endpoint.pieces = ["It is <b>green</b>."]
+    turn = ask(page, "What colour is the floor?")
+    page.wait_for_selector(".turn .fine:has-text('Asked in your own words')")
+    assert turn.locator(".said").first.inner_text() == "It is <b>green</b>."
+    assert turn.locator("h3").last.inner_text() == "The track cannot tell"
+    page.click("button[role=tab]:has-text('Quiz')")
+    page.click("#begin-quiz")
+    page.wait_for_selector("#choice label >> nth=0")
+    page.click("#choice label >> nth=0")
+    endpoint.pieces = ["Answer: A"]
+    page.click("#answer")
+    page.wait_for_selector("#begin-quiz:has-text('Next question')")
+    assert page.locator(".reveal li span:first-child").all_inner_texts() == ["You", "openai_api tiny", "Track"]
+    assert "openai_api tiny: " in page.inner_text("#standing")
 
 
 def test_the_quiz_is_played_to_its_end_and_the_run_is_kept(page: Any, tmp_path: Path):
@@ -261,6 +296,88 @@ def test_wrong_files_get_one_helpful_line(page: Any, tmp_path: Path):
         page.locator("#clip button[aria-label='Clear'], #clip button[aria-label='Remove this file'], #clip button:has(svg)").first.click()
         page.wait_for_selector("#note .plain")
     assert state(page)["title"] == "Out and home again"
+
+
+@pytest.mark.slow
+def test_after_the_sweep_nothing_is_left_on_disk(chromium: Any, tmp_path: Path):
+    """With ten seconds instead of an hour: an upload, its copy, a track and the files made of it, also of one who stays."""
+    folder = tmp_path / "tmp"
+    track = perform((Walk(2.0), Wait(0.6), Turn(90.0, 1.4), Wait(0.6), Walk(1.5)), 30.0, seed="swept", clip_id="x")
+    np.savez_compressed(tmp_path / "mine.npz", trans=track.position_m, root_rot=track.body_to_world, fps=30.0, up="y")
+
+    def files() -> list[str]:
+        return [p.name for p in folder.rglob("*") if p.is_file()]
+
+    with served(folder, limits="limits.KEPT_S, limits.SWEEP_S = 10.0, 0.5", HOME=str(folder)) as where:
+        page = opened(chromium, where)
+        for _ in range(2):  # after the sweep everything works as before
+            page.set_input_files("#clip input[type=file]", str(still(tmp_path / "clip.mp4", 3)))
+            page.wait_for_selector("#note p:has-text('frames per second')")
+            if not page.locator("#track input[type=file]").count():
+                page.click("#options button >> nth=0")
+            page.set_input_files("#track input[type=file]", str(tmp_path / "mine.npz"))
+            page.wait_for_selector(".hmv-title:text-is('mine')")
+            page.click("button[role=tab]:has-text('Files')")
+            page.click("#make")
+            page.wait_for_selector("#made a")
+            until = time.monotonic() + 60
+            while files() and time.monotonic() < until:
+                time.sleep(0.2)
+            assert files() == []
+            pick(page, "zigzag")
+            for part in ("clip", "track"):
+                page.locator(f"#{part} button[aria-label='Clear'], #{part} button[aria-label='Remove this file']").first.click()
+        assert page.faults == []
+        page.context.close()
+
+
+@pytest.mark.slow
+def test_eight_who_lift_at_once_wait_in_line_and_get_their_own(chromium: Any, tmp_path: Path, networks: Path):
+    """One clip is lifted at a time, everybody else is told how many are before, and the machine's memory does not grow with them."""
+    psutil = pytest.importorskip("psutil")
+    clips = ROOT / "builder" / "clips"
+    names = sorted(p.stem for p in clips.glob("*.mp4"))[:8]
+    for name in names:
+        write_clip(tmp_path / f"{name}.mp4", (f.image for f in read_frames(clips / f"{name}.mp4", end_s=2.5)), 30.0)
+    with served(tmp_path / "tmp", HUMANMOVEVQA_WEIGHTS=str(networks)) as where:
+        pages = [opened(chromium, where) for _ in names]
+        (server,) = [p for p in psutil.Process().children() if "demo" in p.cmdline()]
+        for page, name in zip(pages, names, strict=True):
+            page.set_input_files("#clip input[type=file]", str(tmp_path / f"{name}.mp4"))
+        for page in pages:
+            page.wait_for_selector("#note .good")
+        for page in pages:
+            page.click("#lift")
+        most, waits, lifts = 0.0, set(), 0
+        until = time.monotonic() + 550
+        while not all(page.inner_text(".hmv-title") == name for page, name in zip(pages, names, strict=True)):
+            assert time.monotonic() < until
+            found = [server, *server.children(recursive=True)]
+            sizes = [memory(p) for p in found]
+            most, lifts = max(most, sum(sizes)), max(lifts, len(found) - 1)
+            waits |= {page.inner_text("#status").split("\n")[0] for page in pages}
+            time.sleep(0.5)
+        print(f"peak memory of the server and all its processes: {most / 2**20:.0f} MB; at most {lifts} beside it")
+        assert "Waiting: 6 clips are before yours" in waits
+        assert lifts <= 2
+        assert most < 3 * 2**30
+        said = {}
+        for page, name in zip(pages, names, strict=True):
+            assert page.locator(".turn").count() == 0
+            assert state(page)["title"] == name
+            said[name] = page.locator(".hmv video").get_attribute("src")
+            page.context.close()
+        assert len(set(said.values())) == len(names)
+
+
+def memory(process: Any) -> int:
+    """Bytes of a process that it shares with nobody, 0 for one that is gone."""
+    import psutil
+
+    try:
+        return int(process.memory_full_info().uss)
+    except psutil.Error:
+        return 0
 
 
 @pytest.mark.slow

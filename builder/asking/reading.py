@@ -45,6 +45,7 @@ FORMS: tuple[tuple[str, str], ...] = (
         r"(?= (?:total |overall |greatest |furthest |farthest |maximum |largest |longest )?(?:distance|angle)\b)",
         "amount",
     ),
+    (r"(?:what|which)(?: is| was|s)?(?= .*\b(?:in (?:degrees|met(?:re|er)s)|total (?:rotation|turning))\b)", "amount"),
     (r"how many (?:separate )?times|how often|how many|(?:what is |give )?the number of(?: times)?|count(?: the)?", "count"),
     (r"how long(?: is| was)? the (?:path|route|way)", "amount"),
     (r"how long", "duration"),

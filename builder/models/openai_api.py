@@ -19,11 +19,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from typing import Any
+from typing import Any, TypeVar
 
 from builder.types import HumanMoveError, SetupError
 from builder.watching import Model, Prompt, Reply, Watch
@@ -34,6 +34,8 @@ AGAIN = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 REFUSALS = ("content_filter", "content_policy_violation", "moderation_blocked", "ResponsibleAIPolicyViolation")
 JPEG_QUALITY = 90
 LONGEST_PAUSE_S = 300.0
+LONGEST_STREAM = 4_000_000  # bytes of a reply that comes in pieces
+A = TypeVar("A")
 # name: (default, least) of the options that are numbers
 NUMBERS: Mapping[str, tuple[float, float]] = {
     "concurrency": (8, 1),
@@ -137,13 +139,33 @@ class Client:
         if failed is not None:
             raise failed
 
+    def stream(self, watch: Watch, prompt: Prompt) -> Iterator[Reply]:
+        """The reply to one prompt as it grows: each Reply has all of the text so far, the last one is whole.  Raises ApiError.
+
+        A server that does not stream answers in one piece.
+        """
+        self._stop.clear()
+        messages = _messages(prompt, images(watch, self.detail))
+        try:
+            answer = self._tried(prompt.key, lambda body: self._opened({**body, "messages": messages, "stream": True}))
+            with answer:
+                yield from _grown(prompt, answer)
+        except _Refused as refused:
+            yield prompt.reply(self._hidden(str(refused)), "refused")
+        except (_Again, OSError, HTTPException) as error:  # cut off in the middle of it
+            raise ApiError(self._hidden(f"{self.url}: {error}")) from None
+
     def _ask(self, prompt: Prompt, seen: Sequence[Mapping[str, Any]]) -> Reply:
         """One question, tried until it is answered, refused, or beyond hope."""
-        messages = [
-            {"role": "system", "content": prompt.system},
-            {"role": "user", "content": [*seen, {"type": "text", "text": prompt.text}]},
-        ]
-        jitter = random.Random(prompt.key)
+        messages = _messages(prompt, seen)
+        try:
+            return self._tried(prompt.key, lambda body: _reply(prompt, self._post({**body, "messages": messages})))
+        except _Refused as refused:
+            return prompt.reply(self._hidden(str(refused)), "refused")
+
+    def _tried(self, key: str, send: Callable[[Mapping[str, Any]], A]) -> A:
+        """What `send` makes of the request's parameters, in as many attempts as it takes.  Raises _Refused and ApiError."""
+        jitter = random.Random(key)
         why = ""
         attempt, adapted = 0, 0
         while attempt <= self.numbers["retries"]:
@@ -151,7 +173,7 @@ class Client:
             with self._lock:
                 body = dict(self._body)
             try:
-                return _reply(prompt, self._post({**body, "messages": messages}))
+                return send(body)
             except _Again as again:
                 why = str(again)
                 delay = again.after_s
@@ -160,34 +182,33 @@ class Client:
                 attempt += 1
                 if attempt <= self.numbers["retries"]:
                     self._wait(min(delay, LONGEST_PAUSE_S), everybody=again.after_s is not None)
-            except _Refused as refused:
-                return prompt.reply(self._hidden(str(refused)), "refused")
             except _Rejected as rejected:  # 400: some models do not take a parameter that others need
                 adapted += 1
                 if adapted > 4 or not self._adapt(body, str(rejected)):
                     raise ApiError(self._hidden(f"{self.url}: {rejected}")) from None
         raise ApiError(self._hidden(f"{self.url}: no answer after {attempt} attempts, the last: {why}; run the same command to go on"))
 
-    def _post(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _opened(self, body: Mapping[str, Any]) -> Any:
+        """The server's answer, not yet read."""
         headers = {"Content-Type": "application/json", "User-Agent": "humanmovevqa"}
         if self._secret:
             headers["Authorization"] = f"Bearer {self._secret}"
         request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
         try:
-            with self._open(request, timeout=self.numbers["timeout_s"]) as answer:
-                text = answer.read()
+            return self._open(request, timeout=self.numbers["timeout_s"])
         except urllib.error.HTTPError as error:
             with error:
                 raise _judged(error.code, error.headers.get("Retry-After"), _body_of(error)) from None
-        except (OSError, HTTPException) as error:  # refused, reset, timed out, cut off
+        except (OSError, HTTPException) as error:  # refused, reset, timed out
             raise _Again(f"{type(error).__name__}: {error}") from None
+
+    def _post(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            found = json.loads(text)
-        except ValueError:
-            raise _Again("the reply is no JSON") from None
-        if not isinstance(found, dict) or not found.get("choices"):
-            raise _Again("the reply has no choices")
-        return found
+            with self._opened(body) as answer:
+                text = answer.read()
+        except (OSError, HTTPException) as error:  # cut off
+            raise _Again(f"{type(error).__name__}: {error}") from None
+        return _completion(text)
 
     def _adapt(self, sent: Mapping[str, Any], message: str) -> bool:
         """Whether a parameter that the server complains of could be left out or renamed for all further requests."""
@@ -280,6 +301,64 @@ def _seconds(retry_after: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     except (ValueError, TypeError):
         return None
+
+
+def _messages(prompt: Prompt, seen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"role": "system", "content": prompt.system},
+        {"role": "user", "content": [*seen, {"type": "text", "text": prompt.text}]},
+    ]
+
+
+def _completion(text: bytes) -> Mapping[str, Any]:
+    """A chat completion, or a piece of one, from its JSON.  Raises _Again."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise _Again("the reply is no JSON") from None
+    if not isinstance(found, dict) or not found.get("choices"):
+        raise _Again("the reply has no choices")
+    return found
+
+
+def _grown(prompt: Prompt, answer: Any) -> Iterator[Reply]:
+    """Replies from the server-sent events of an answer, or its only one when it is whole.  Raises _Again, _Refused."""
+    if "event-stream" not in answer.headers.get("Content-Type", ""):
+        yield _reply(prompt, _completion(answer.read()))
+        return
+    text, ended, size = "", "", 0
+    for line in answer:
+        size += len(line)
+        if size > LONGEST_STREAM:
+            raise _Again("the reply does not end")
+        name, _, data = line.strip().partition(b":")
+        if name != b"data":
+            continue  # a comment that keeps the connection open, an event's name, the gap between two
+        if data.strip() == b"[DONE]":
+            ended = ended or "stop"
+            break
+        found = _piece(data)
+        if not found:
+            continue
+        said = _reply(prompt, found)
+        text += said.text
+        if ended != "refused" and (said.finish == "refused" or found["choices"][0].get("finish_reason")):
+            ended = said.finish
+        if said.text:
+            yield prompt.reply(text, "length")
+    if not ended:
+        raise _Again("the reply broke off")
+    yield prompt.reply(text, ended)
+
+
+def _piece(data: bytes) -> Mapping[str, Any]:
+    """One event's piece of a reply in the form of a whole one; empty where it has none, such as the count of tokens at the end."""
+    try:
+        found = json.loads(data)
+        choices = found["choices"]
+        return {"choices": [{**choices[0], "message": choices[0].get("delta") or {}}]} if choices else {}
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise _Again("a piece of the reply is no chat completion") from None
 
 
 def _reply(prompt: Prompt, found: Mapping[str, Any]) -> Reply:

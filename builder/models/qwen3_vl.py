@@ -74,6 +74,19 @@ class Answerer:
         for start in range(0, len(asked), self.size):
             yield from give(asked[start : start + self.size], seen, made)
 
+    def stream(self, watch: Watch, prompt: Prompt) -> Iterator[Reply]:
+        """The reply to one prompt as it grows: each Reply has all of the text so far, the last one is whole."""
+        if self.way == "logprob":  # it is one forward pass
+            yield from self(watch, [prompt])
+            return
+        seen = qwen.see(self.processor, watch, self.setting["pixels"], self.setting["timestamps"])
+        inputs = self._inputs([prompt], seen, qwen.features(self.model, seen))
+        text = ""
+        for piece in qwen.spoken(self.model, self.processor.tokenizer, inputs, self.longest):
+            text += piece
+            yield prompt.reply(text, "length")
+        yield prompt.reply(text)
+
     def _inputs(self, asked: Sequence[Prompt], seen: qwen.Seen, made: Any, lead: str = "") -> dict[str, Any]:
         written = [qwen.conversation(self.processor, p.system, p.text, seen) + lead for p in asked]
         inputs = qwen.batch(self.processor, written, seen, self.model.device)

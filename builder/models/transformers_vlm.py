@@ -72,6 +72,15 @@ class Talker:
             text = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
             yield prompt.reply(text.strip(), "stop" if ended else "length", tokens=(width, len(ids)))
 
+    def stream(self, watch: Watch, prompt: Prompt) -> Iterator[Reply]:
+        """The reply to one prompt as it grows: each Reply has all of the text so far, the last one is whole."""
+        inputs = self._inputs(watch, prompt).to(self.model.device, self.model.dtype)
+        text = ""
+        for piece in qwen.spoken(self.model, self.processor.tokenizer, inputs, self.longest):
+            text += piece
+            yield prompt.reply(text.lstrip(), "length")
+        yield prompt.reply(text.strip())
+
     def _inputs(self, watch: Watch, prompt: Prompt) -> Any:
         """What the processor makes of one question and the frames."""
         given: dict[str, Any] = {}
