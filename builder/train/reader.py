@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from builder import assemble, motion, plugins, reader, recipe, robustness, scoring, selection, store, told, wordings
-from builder.performer import cast_clips, cast_reference
-from builder.train import card
+from builder import reader, store, wordings
+from builder.train import card, exam
 from builder.train.lessons import CAST, VIEWS, Batches, Lessons, lessons
 from builder.train.tutor import Halves, tutoring
-from builder.types import Question
 from builder.viz import learning
 from builder.workers import Progress
 
 WATCHED = 24  # people at the end of the cast who are never learnt from: their score is watched
-FRESH = 1000  # number of the noisy copy that readers are tested on: never one of those that they learn from
 WEIGHTS, CHECKPOINT = "track_reader.safetensors", "checkpoint.pt"
 Bars = Callable[[str, int], AbstractContextManager[Progress]]
 
@@ -111,7 +105,7 @@ def fit(learnt: Lessons, watched: Lessons | None, plan: Plan, out: Path, bars: B
             if step % every == 0 or step == plan.steps:
                 state["seconds"] = round(time.process_time() - started, 1)
                 if watched is not None:
-                    state["history"][-1]["score"] = graded_report(net, words, {"watched": watched})["score_macro"]
+                    state["history"][-1]["score"] = exam.report(net, words, {"watched": watched})["score_macro"]
                     net.train()
                 parts = {"net": net.state_dict(), "tutor": tutor.state_dict(), "optimiser": optimiser.state_dict()}
                 torch.save({"code": code, "state": state, **parts}, out / "checkpoint.tmp")
@@ -139,80 +133,10 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def graded(net: Any, words: reader.Words, asked: Lessons, source: str = "tracks", view: int = 0) -> list[scoring.Graded]:
-    """A network's answers to every question of these lessons."""
-    net.eval()
-    out = []
-    for person in range(len(asked.count)):
-        questions = [asked.questions[k] for k in np.flatnonzero(asked.person == person)]
-        if not questions:
-            continue
-        tables = tuple(t[person, view] for t in asked.tables)
-        tables = (*tables[:3], tables[3][: asked.count[person, view]], tables[4])
-        for q, row in zip(questions, reader.choose(net, words, tables, [(q.text, q.options) for q in questions]), strict=True):
-            out.append(scoring.Graded(q.id, source, f"{person}", q.category, len(q.options), _best(row), q.answer))
-    return out
-
-
-def graded_report(net: Any, words: reader.Words, asked: dict[str, Lessons]) -> dict[str, Any]:
-    """`scoring.report` of a network over the questions of several groups, each a source of its own."""
-    return scoring.report([g for name, group in asked.items() for g in graded(net, words, group, name)])
-
-
-def _best(row: Sequence[float]) -> int:
-    return max(range(len(row)), key=row.__getitem__)
-
-
 def write_card(weights: Path, bars: Bars, number: int = 100) -> dict[str, Any]:
     """Measure a reader and write score.json and its card, README.md, beside it."""
     with bars("people asked", number) as progress:
-        found = measure(weights, number, progress=progress)
+        found = exam.measure(weights, number, progress=progress)
     store.write_atomic(weights.parent / "score.json", (json.dumps(found, indent=1) + "\n").encode())
     store.write_atomic(weights.parent / "README.md", card.render_reader(reader.load(weights)[2], found).encode())
     return found
-
-
-def measure(
-    path: Path | None = None, number: int = 200, seed: int = 7, reword: bool = True, progress: Progress = lambda *done: None
-) -> dict[str, Any]:
-    """Scores of a reader on people whom it has never seen: `number` people of `synthetic=N@SEED`, asked what a build publishes of them.
-
-    "true" is on their true tracks, "noisy" on copies with a lifter's errors, "hidden" without the track, "reworded" on true tracks in
-    wordings that were kept out of training; each with the mean over categories, its interval, and every category, in points.
-    """
-
-    known = recipe.load("default")
-    net, words, head = reader.load(path or Path(plugins.load("models", "track_reader").PACKAGED))
-    asked: list[Question] = []
-    tracks: dict[str, dict[str, told.Told]] = {}
-    for done, clip in enumerate(cast_clips("synthetic", f"seed-{seed}", number), start=1):
-        progress(done, number, clip.clip_id)
-        (track,) = cast_reference(clip)
-        described, questions = selection.questions_of(track, known)
-        asked += questions
-        noisy = motion.segment(robustness.perturb(motion.sample(track, known), known, FRESH), known)
-        true = told.told(described, known)
-        tracks[clip.clip_id] = {"true": true, "noisy": told.told(noisy, known), "hidden": told.hidden(true)}
-    kept = assemble.choose(asked, known)
-    out: dict[str, Any] = {
-        "people": number,
-        "seed": seed,
-        "questions": len(kept),
-        "optimiser_steps": head["steps"],
-        "trained_on": head["people"],
-    }
-    for way in ("true", "noisy", "hidden", *(["reworded"] if reword else [])):
-        graded = []
-        for clip_id, views in tracks.items():
-            here = [q for q in kept if q.clip_id == clip_id]
-            texts = [wordings.reworded(q.text, random.Random(q.id), kept_out=True) if way == "reworded" else q.text for q in here]
-            scores = reader.choose(net, words, views.get(way, views["true"]), list(zip(texts, (q.options for q in here), strict=True)))
-            for q, row in zip(here, scores, strict=True):
-                graded.append(scoring.Graded(q.id, "synthetic", clip_id, q.category, len(q.options), _best(row), q.answer))
-        found = scoring.report(graded)
-        out[way] = {
-            "score_macro": found["score_macro"],
-            "interval": found["interval"],
-            "by_category": {name: cell["score"] for name, cell in found["by_category"].items()},
-        }
-    return out

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from builder import assemble, reader, recipe, runs, store
 from builder.rows import Rows, fingerprint
-from builder.train import lora
+from builder.train import exam, lora
 from builder.train import reader as readers
 from builder.train.lessons import Lessons, lessons, merged
 from builder.types import CATEGORIES, RecipeError, StoreError
@@ -160,21 +160,27 @@ class Readers:
     bars: readers.Bars
     say: Callable[[str], None]
 
+    @property
+    def named(self) -> dict[str, str]:
+        """Each source by its name in tables: without its folder, unless two would be called the same."""
+        short = [source.partition("=")[0] if Path(source.partition("=")[2]).exists() else source for source in self.sources]
+        return dict(zip(short if len(set(short)) == len(short) else self.sources, self.sources, strict=True))
+
     def groups(self) -> Sequence[str]:
-        """The sources."""
-        return self.sources
+        """The sources, as `named`."""
+        return list(self.named)
 
     def identity(self) -> Mapping[str, Any]:
         """The plan and the sources."""
-        return {"model": "track_reader", "sources": list(self.sources), "plan": asdict(self.plan) | {"work": "", "workers": 0}}
+        return {"model": "track_reader", "sources": self.groups(), "plan": {**asdict(self.plan), "work": "", "workers": 0}}
 
     def scores(self, study: str, value: Any, folder: Path) -> Mapping[str, Any]:
         """Train on one group or all, or on tracks of `value` samples; ask about people of the test split of every group."""
-        parts = {source: self._halves(source, value if study == "frames" else None) for source in self.sources}
-        learnt = merged([train for source, (train, _) in parts.items() if study != "cross" or value in (source, JOINT)])
+        parts = {name: self._halves(source, value if study == "frames" else None) for name, source in self.named.items()}
+        learnt = merged([train for name, (train, _) in parts.items() if study != "cross" or value in (name, JOINT)])
         weights = readers.fit(learnt, None, self.plan, folder, self.bars, self.say)
         net, words, _ = reader.load(weights)
-        return readers.graded_report(net, words, {source: test for source, (_, test) in parts.items()})
+        return exam.report(net, words, {name: test for name, (_, test) in parts.items()})
 
     def _halves(self, source: str, samples: int | None) -> tuple[Lessons, Lessons]:
         """(train, test) of one source, divided by group as a build divides."""
