@@ -182,7 +182,7 @@ def _places(m: Measures) -> Floats:
         x, z = path[a : b + 1].T
         extents = [max(0.0, float(v)) for v in (z.max(), x.max(), -z.min(), -x.min())]
         off = np.abs((motion.heading_deg[a : b + 1] + 180.0) % 360.0 - 180.0)
-        near = np.abs((motion.heading_deg[a:b, None] - SIDES + 180.0) % 360.0 - 180.0) <= 45.0
+        near = np.abs((motion.heading_deg[a : max(b, a + 1), None] - SIDES + 180.0) % 360.0 - 180.0) <= 45.0
         moving, turning = m.speed[a:b] >= 0.3, m.turn_rate[a:b] >= 20.0
         staying = (m.speed[a:b] < 0.15) & (m.turn_rate[a:b] < 12.0)
         activity = [float(mask.mean()) for mask in (moving, turning & ~moving, staying)] if b > a else [0.0] * 3

@@ -194,12 +194,11 @@ def code_of(name: str) -> str:
         shared = lifting.code_digest("assemble", "body", "recordings", "referent", "unpickle")
         return store.digest(sources, shared, store.file_digest(RECIPES / "default.toml"))
     if name in ("track_reader", "study_cross"):  # the study is of the reader's own code: who asks is measured by the others
-        learning = ("reader", "told", "wordings", "train")
-        weights = store.file_digest(ROOT / "builder" / "models" / "track_reader.safetensors")
-        asking = [pipeline.code_of("synthetic", "monocular"), lifting.code_digest("assemble", "scoring"), weights]
-        return store.digest(
-            lifting.code_digest(*learning), store.file_digest(RECIPES / "default.toml"), asking[: 3 * (name == "track_reader")]
-        )
+        known = [lifting.code_digest("reader", "told", "wordings", "train"), store.file_digest(RECIPES / "default.toml")]
+        if name == "track_reader":
+            known += [pipeline.code_of("synthetic", "monocular"), lifting.code_digest("assemble", "scoring")]
+            known += [store.file_digest(ROOT / "builder" / "models" / "track_reader.safetensors")]
+        return store.digest(known)
     recipe = store.file_digest(RECIPES / ("paper.toml" if name == "blind_paper" else "default.toml"))
     source = "tracks" if name == "blind_real" else "synthetic"
     return store.digest(pipeline.code_of(source, "monocular" if name.startswith("lifter") else lifting.TRUTH), recipe)

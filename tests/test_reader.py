@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder import evaluate, motion, plugins, reader, recipe, rows, selection, told, watching, wordings
+from builder import evaluate, geometry, motion, plugins, reader, recipe, rows, selection, told, watching, wordings
 from builder.performer import cast_clips, cast_reference
 from builder.quantities import Measures
 from builder.train import exam, lessons
@@ -71,6 +71,13 @@ def test_what_is_told_follows_the_motion(people: list[tuple[Motion, list[Questio
         changes = stretches[:, 1].astype(float).sum() * told.SCALES["displacement_x"]
         assert changes == pytest.approx(described.path_m[-1, 0] - described.path_m[0, 0], abs=0.05)
         assert not any(t.any() for t in told.hidden(found))
+
+
+def test_the_shortest_clip_can_be_told():
+    (clip,) = cast_clips("synthetic", "reader-test", 1)
+    track = geometry.crop(cast_reference(clip)[0], 0, 2)
+    for table in told.told(motion.describe(track, RECIPE), RECIPE):
+        assert np.isfinite(table).all()
 
 
 def test_order_of_options_and_company_change_no_answer(small: Path, people: list[tuple[Motion, list[Question]]]):

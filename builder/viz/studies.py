@@ -29,7 +29,7 @@ def heatmap(found: Mapping[str, Any]) -> str:
     with ink.style():
         wide = max(0.95, max(ink.text_width(g, 7) for g in groups) / 72 + 0.12)
         left, high = room(names) + 0.3, 0.36
-        width, height = left + wide * len(groups) + 0.15, 0.78 + high * len(names)
+        width, height = left + wide * len(groups) + 0.15, 0.64 + high * len(names)
         fig = Figure(figsize=(width, height))
         ax = fig.add_axes((left / width, 0.12 / height, wide * len(groups) / width, high * len(names) / height))
         for y, name in enumerate(names):
@@ -39,7 +39,7 @@ def heatmap(found: Mapping[str, Any]) -> str:
                 ax.add_patch(square(x, y, ink.light("q1" if (value or 0) >= 0 else "q4"), strength))
                 text = "" if value is None else f"{value:.0f}".replace("-", MINUS)
                 bold = "bold" if name == group else "normal"
-                ax.text(x, y, text, ha="center", va="center", size=8, weight=bold, color=ink.light("paper" if strength > 0.55 else "ink"))
+                ax.text(x, y, text, ha="center", va="center", size=8, weight=bold, color=ink.light("paper" if strength > 0.75 else "ink"))
         ax.set(xlim=(-0.5, len(groups) - 0.5), ylim=(len(names) - 0.5, -0.5))
         ax.xaxis.tick_top()
         ax.set_xticks(range(len(groups)), groups)
