@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,31 +51,23 @@ def split(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Words:
-    """A vocabulary: a word's number is its place.  Words that it lacks are UNKNOWN."""
+    """A vocabulary: a word's number is its place.  Words that it lacks are skipped; UNKNOWN is a text of nothing else."""
 
     known: tuple[str, ...]
 
     @staticmethod
-    def of(texts: Iterable[str], least: int = 1) -> Words:
-        """The words that occur at least so often, the most frequent first."""
+    def of(texts: Iterable[str]) -> Words:
+        """The words of these texts, the most frequent first."""
         counted = Counter(word for text in texts for word in split(text))
-        often = sorted((w for w, n in counted.items() if n >= least), key=lambda w: (-counted[w], w))
-        return Words((*SPECIAL, *often))
+        return Words((*SPECIAL, *sorted(counted, key=lambda w: (-counted[w], w))))
 
     def numbers(self, text: str, longest: int) -> list[int]:
-        """The numbers of a text's words, at most `longest`; never none."""
-        place = _places(self.known)
-        return [place.get(word, UNKNOWN) for word in split(text)[:longest]] or [UNKNOWN]
+        """The numbers of a text's words, at most `longest`, those that are not known left out; never none."""
+        return [self._place[word] for word in split(text) if word in self._place][:longest] or [UNKNOWN]
 
-
-_PLACES: dict[int, tuple[tuple[str, ...], dict[str, int]]] = {}
-
-
-def _places(known: tuple[str, ...]) -> dict[str, int]:
-    found = _PLACES.get(id(known))
-    if found is None or found[0] is not known:
-        found = _PLACES[id(known)] = (known, {word: k for k, word in enumerate(known)})
-    return found[1]
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {word: k for k, word in enumerate(self.known)}
 
 
 def padded(lists: Sequence[Sequence[int]], width: int | None = None) -> NDArray[np.int64]:

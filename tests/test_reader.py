@@ -21,7 +21,7 @@ from builder.quantities import Measures
 from builder.train import exam, lessons
 from builder.train import reader as training
 from builder.train.tutor import Halves, Programs, tutoring
-from builder.types import DataError, Motion, Question, StoreError
+from builder.types import DataError, Motion, Question, SourceError, StoreError
 
 torch = pytest.importorskip("torch")
 RECIPE = recipe.load("default")
@@ -125,6 +125,14 @@ def test_lessons_are_what_was_made_and_hold_in_every_view(learnt: lessons.Lesson
     for view, seen in enumerate(lessons.views_of(track, known)):
         for stored, table in zip(learnt.tables, told.told(seen, RECIPE), strict=True):
             assert (stored[0, view][: len(table)] == table).all()
+
+
+def test_a_source_may_have_fewer_people_than_are_asked_for(tmp_path: Path):
+    found = lessons.lessons("synthetic=2@5", lessons.CHUNK + 1, tmp_path, 1, lambda *done: None)
+    assert len(found.count) == 2
+    (tmp_path / "none").mkdir()
+    with pytest.raises(SourceError, match=r"tracks=.*none"):
+        lessons.lessons(f"tracks={tmp_path / 'none'}", 3, tmp_path, 1, lambda *done: None)
 
 
 def test_a_damaged_chunk_is_one_line(tmp_path: Path):

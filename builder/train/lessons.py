@@ -23,7 +23,7 @@ from builder import assemble, motion, plugins, reader, recipe, robustness, selec
 from builder.performer import cast_clips, cast_reference
 from builder.recipe import Recipe
 from builder.train.tutor import MOST, Programs
-from builder.types import CATEGORIES, Clip, Motion, Question, StoreError, Track
+from builder.types import CATEGORIES, Clip, Motion, Question, SourceError, StoreError, Track
 from builder.workers import Progress
 
 CAST = "cast"  # people of the project's own, none of whom is in synthetic=N@SEED
@@ -33,6 +33,7 @@ TOGETHER = 500  # people whose questions are flattened together
 KEPT = ("id", "category", "template", "quantity", "window", "text", "options", "answer")  # of a question
 POOL = 20  # questions of a person and category
 WORDINGS = 12  # of each question
+MISHEARD = 0.04  # share of a question's words that are hidden in training
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ def write(job: Job, people: Sequence[tuple[str, Sequence[Motion], Sequence[Quest
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """People P with views V, and Q questions about them; texts and options are kept once and named by number.
+    """People P with views V, the true track first, and Q questions about them.
 
-    tables[k] (P, V, rows, columns) as in `told.TABLES`; count (P, V) movements; person, category, text, answer (Q,); options (Q, MOST),
-    -1 where there is none; program (Q, S) what each question asks for, as `program_of`.
+    tables[k] (P, V, rows, columns) as in `told.TABLES`, count (P, V) how many movements there are, groups (P,) the leakage keys, and
+    person (Q,) whom each question is about.
     """
 
     tables: tuple[NDArray[np.float16], ...]
@@ -174,7 +175,10 @@ def lessons(source: str, number: int, work: Path, processes: int, progress: Prog
     store.need_folder(folder)
     jobs = [Job(source, start, min(CHUNK, number - start), folder, samples) for start in range(0, number, CHUNK)]
     workers.run_all(make, jobs, [str(job.start) for job in jobs], processes, progress)
-    return joined([read(job) for job in jobs])
+    parts = [part for part in map(read, jobs) if len(part.count)]  # a source may have fewer people than were asked for
+    if not parts:
+        raise SourceError(f"--source {source}: expected somebody to learn from, found nobody")
+    return joined(parts)
 
 
 def read(job: Job) -> Lessons:
@@ -262,7 +266,7 @@ class Batches:
             there = torch.from_numpy(np.arange(told.EVENTS) < self.known.count[chosen, view][:, None])
             asked = np.array([self._asked(self.by[person]) for person in chosen])
             said = reader.padded([self._words(text) for text in self.text[asked.ravel()]])
-            said[(said != reader.PAD) & (draw.random(said.shape) < 0.04)] = reader.UNKNOWN
+            said[(said != reader.PAD) & (draw.random(said.shape) < MISHEARD)] = reader.UNKNOWN
             options = np.sort(np.unique(self.options[asked]))
             options = options[options >= 0]
             offers = np.where(self.options[asked] >= 0, np.searchsorted(options, self.options[asked]), -1)

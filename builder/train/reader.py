@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-from builder import reader, store, wordings
+from builder import reader, store, told, wordings
 from builder.train import card, exam
 from builder.train.lessons import CAST, VIEWS, Batches, Lessons, lessons
 from builder.train.tutor import Halves, tutoring
+from builder.types import StoreError
 from builder.viz import learning
 from builder.workers import Progress
 
@@ -56,14 +58,14 @@ def fit(learnt: Lessons, watched: Lessons | None, plan: Plan, out: Path, bars: B
     import torch
 
     weights = out / WEIGHTS
-    code = store.digest(asdict(plan) | {"work": "", "workers": 0}, reader.FORMAT, [q.id for q in learnt.questions])
+    words = reader.Words.of([*learnt.texts, *learnt.phrases, *wordings.learnt()])
+    shape = reader.Shape(words=len(words.known))
+    known = asdict(plan) | {"work": "", "workers": 0}
+    code = store.digest(known, asdict(shape), reader.FORMAT, told.COLUMNS, [q.id for q in learnt.questions])
     if weights.is_file() and reader.load(weights)[2].get("plan") == code:
         return weights
-    texts = [*learnt.texts, *learnt.phrases, *wordings.learnt()]
-    words = reader.Words.of(texts)
     batches = Batches(learnt, words, plan.seed)
     torch.manual_seed(plan.seed)
-    shape = reader.Shape(words=len(words.known))
     net = reader.network(shape)
     size = sum(p.numel() for p in net.parameters())
     tutor = tutoring(shape, batches.programs)
@@ -76,9 +78,12 @@ def fit(learnt: Lessons, watched: Lessons | None, plan: Plan, out: Path, bars: B
     ]
     optimiser = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
     say(f"{len(learnt.count)} people, {len(learnt.questions):,} questions, {len(words.known)} words, {size:,} parameters")
-    state: dict[str, Any] = {"code": code, "step": 0, "seconds": 0.0, "history": [], "loss": None}
+    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "history": [], "loss": None}
     if (out / CHECKPOINT).is_file():
-        kept = torch.load(out / CHECKPOINT, weights_only=True)
+        try:
+            kept = torch.load(out / CHECKPOINT, weights_only=True)
+        except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise StoreError(f"{out / CHECKPOINT}: cannot be read ({str(error).splitlines()[0][:100]}); delete it to start anew") from None
         if kept["code"] == code:
             state = kept["state"]
             net.load_state_dict(kept["net"])
