@@ -92,6 +92,6 @@ def reworded(text: str, draw: random.Random, kept_out: bool = False, share: floa
     return " ".join(text.split()).replace(" ?", "?").replace(" .", ".").replace(" ,", ",")
 
 
-def vocabulary() -> Sequence[str]:
-    """Every alternative's text, so that a reader's vocabulary has its words."""
-    return [re.sub(r"\\\d", "", text) for _, learnt, kept in PHRASES for text in (*learnt, *kept)]
+def learnt() -> Sequence[str]:
+    """The texts of the alternatives to learn, so that a reader's vocabulary has their words."""
+    return [re.sub(r"\\\d", "", text) for _, texts, _ in PHRASES for text in texts]

@@ -67,3 +67,23 @@ def test_a_hundred_times_as_many_people_cannot_be_guessed_either():
     assert result["tracks"] == 100_000
     for solver in result["blind"].values():
         assert max(table["score"] for table in solver["by_category"].values()) <= 5.0
+
+
+def test_the_track_reader_meets_its_bar():
+    """On people it has never seen; 40 above its blind version is the least, no category under 20."""
+    result = evidence.read()["track_reader"]["result"]
+    assert result["people"] >= 100
+    assert result["true"]["score_macro"] - result["hidden"]["score_macro"] >= 40.0
+    assert len(result["true"]["by_category"]) == 7
+    for shown in (result["true"], result["films"]["true"], result["films"]["lifted"]):
+        assert min(shown["by_category"].values()) >= 20.0
+    assert abs(result["hidden"]["score_macro"]) <= 5.0
+    assert result["true"]["score_macro"] - result["reworded"]["score_macro"] <= 5.0
+    assert result["milliseconds"]["one question"] < 20.0
+
+
+def test_the_study_learns_from_three_groups_and_from_all():
+    results = evidence.read()["study_cross"]["result"]["results"]
+    groups = [name for name in results if name != "joint"]
+    assert len(groups) >= 3
+    assert all(set(one["by_group"]) == set(groups) for one in results.values())

@@ -96,8 +96,8 @@ def test_a_bug_in_a_plugin_keeps_its_traceback(outside: Path):
         plugins.load("lifters", "theirs_for_test.broken")
 
 
-# Models that need neither weights nor a server answer; those that do say so in one line when they are given none.
-WEIGHTLESS = ("blind", "chance", "constant", "geometry", "majority")
+# Models that need no server and no weights but packaged ones answer; those that do say so in one line when they are given none.
+WEIGHTLESS = ("blind", "chance", "constant", "geometry", "majority", "track_reader")
 
 
 @pytest.mark.parametrize("name", plugins.names("models"))

@@ -1,4 +1,4 @@
-"""The track reader: a network of under a million weights that reads the person's track and the question's words, never the pixels.
+"""The track reader: a network of about a million weights that reads the person's track and the question's words, never the pixels.
 
 `track_reader` is the one that comes with the package, `track_reader=FILE` another that `humanmovevqa train --model track_reader` has made.
 `--option blind=1` hides the track from it: what it knows without.
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from builder import motion, prompts, reader, recipe, store
+from builder import motion, prompts, reader, recipe, store, told
 from builder.types import SetupError, Track
 from builder.watching import Model, Prompt, Reply, Watch
 
@@ -31,9 +31,8 @@ def load(checkpoint: str | None = None, blind: str = "") -> Model:
     thresholds = recipe.load("default")
 
     @lru_cache(maxsize=8)
-    def told(track: Track) -> reader.Told:
-        described = motion.describe(track, thresholds)
-        return reader.stretches(described), reader.movements(described)
+    def tables(track: Track) -> told.Told:
+        return told.told(motion.describe(track, thresholds), thresholds)
 
     def answer(watch: Watch, asked: Sequence[Prompt]) -> Iterator[Reply]:
         for person in sorted({p.question.person_id for p in asked}):
@@ -42,7 +41,7 @@ def load(checkpoint: str | None = None, blind: str = "") -> Model:
             if track is None:
                 yield from (p.reply("No track.", "error") for p in here)
                 continue
-            seen = reader.hidden(told(track)) if blind == "1" else told(track)
+            seen = told.hidden(tables(track)) if blind == "1" else tables(track)
             with torch.inference_mode():
                 scores = reader.choose(net, words, seen, [(p.question.text, p.options) for p in here])
             for prompt, row in zip(here, scores, strict=True):

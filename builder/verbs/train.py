@@ -1,7 +1,8 @@
 """Fine-tune a model on the train split, and evaluate it on the test split.
 
 `qwen3_vl=CHECKPOINT` gets a LoRA adapter that sees clips exactly as evaluation shows them.  `track_reader` is trained from nothing on
-scripted people and needs no video.  Stopped at any moment, the same command goes on: from the last checkpoint, or with the people made.
+scripted people and needs no video.  `--recipe` runs a study: several trainings that differ in one thing, a table and a picture.  Stopped at
+any moment, the same command goes on: from the last checkpoint, the people made and the trainings finished.
 """
 
 from __future__ import annotations
@@ -43,7 +44,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="KEY=VALUE",
         default=[],
-        help="a number of the training, such as epochs=2 or rank=8 (track_reader: people, steps, minutes, rate, seed); repeatable",
+        help="a number of the training, such as epochs=2 or rank=8 (track_reader: people, steps, rate, seed); repeatable",
+    )
+    parser.add_argument("--recipe", metavar="NAME", help="a study instead of one training: cross, frames, resolution or reasoning")
+    parser.add_argument("--values", metavar="A,B,...", help="what a study varies over, such as 8,16,32 (default: the study's own)")
+    parser.add_argument(
+        "--source",
+        action="append",
+        metavar="NAME[=ROOT]",
+        help="open tracks that a track reader's study learns from, a group each; repeatable (default: its own people)",
     )
     parser.add_argument("--work", type=Path, default=Path("work"), help="work folder for track_reader's people (default: ./work)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that make them (default: 2)")
@@ -54,7 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, and say where the result lies."""
     from builder import rows, sft, watching
-    from builder.train import lora, reader
+    from builder.train import lessons, lora, reader, studies
 
     def say(text: str) -> None:
         if not args.quiet:
@@ -66,9 +75,16 @@ def run(args: argparse.Namespace) -> int:
     at_least(args, frames=1, pixels=1, workers=1)
     name, _, checkpoint = args.model.partition("=")
     numbers = [(key, value) for key, _, value in (text.partition("=") for text in args.set)]
+    values = [v.strip() for v in (args.values or "").split(",") if v.strip()]
+    if not args.recipe and (values or args.source):
+        raise SetupError("--values and --source belong to a study; name it with --recipe")
     if name == "track_reader" and not checkpoint:
         made = sft.tuned(numbers, reader.Plan(work=args.work, workers=args.workers))
-        print(reader.train(made, args.out, bars, say))
+        if args.recipe:
+            student = studies.Readers(tuple(args.source or (lessons.CAST,)), made, bars, say)
+            print(studies.study(args.recipe, student, values, args.out, say))
+        else:
+            print(reader.train(made, args.out, bars, say))
         return 0
     if name != "qwen3_vl" or not checkpoint:
         raise SetupError(f"--model {args.model}: expected {' or '.join(MODELS)}")
@@ -83,6 +99,12 @@ def run(args: argparse.Namespace) -> int:
     )
     data = rows.read(args.data, args.config, args.split)
     test = None if args.test_split == "none" else lambda: rows.read(args.data, args.config, args.test_split)
-
+    if args.recipe:
+        if args.source or test is None:
+            raise SetupError(
+                "a study of a video model takes its groups from --data and ends with --test-split: leave out --source and none"
+            )
+        print(studies.study(args.recipe, studies.Adapters(data, test(), plan, bars, say), values, args.out, say))
+        return 0
     print(lora.train(data, test, plan, args.out, bars, say))
     return 0

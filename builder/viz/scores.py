@@ -42,7 +42,7 @@ def category_bars(results: Sequence[Mapping[str, Any]]) -> str:
             fig.text(
                 0.23, 1 - (0.16 + 0.2 * k) / height, f"{one['title']} (n = {one['n']:,})", size=7.5, color=ink.light("ink"), va="center"
             )
-        ax.set_yticks(range(len(labels)), [_words(c) for c in labels])
+        ax.set_yticks(range(len(labels)), [words(c) for c in labels])
         ax.set_ylim(len(labels) - 0.45, -0.55)
         ax.axhline(0.5, color=ink.light("edge"), linewidth=0.6)
         _scale(ax)
@@ -64,7 +64,7 @@ def source_heatmap(results: Sequence[Mapping[str, Any]]) -> str:
             cells.append([cell["score"], *(by.get(c, {}).get("score") for c in categories[1:])])
     with ink.style():
         height = 1.0 + 0.3 * len(names)
-        left, cells_in = _room(names), 0.62 * len(categories)
+        left, cells_in = room(names), 0.62 * len(categories)
         width = left + cells_in + 0.5  # the last column's slanted name reaches beyond it
         fig = Figure(figsize=(width, height))
         ax = fig.add_axes((left / width, 0.12 / height, cells_in / width, 0.3 * len(names) / height))
@@ -72,12 +72,12 @@ def source_heatmap(results: Sequence[Mapping[str, Any]]) -> str:
             for x, value in enumerate(row):
                 strength = 0.0 if value is None else min(1.0, abs(value) / 100)
                 hue = ink.light("q1" if (value or 0) >= 0 else "q4")
-                ax.add_patch(_square(x, y, hue, strength))
+                ax.add_patch(square(x, y, hue, strength))
                 text = "" if value is None else f"{value:.0f}".replace("-", MINUS)
                 ax.text(x, y, text, ha="center", va="center", size=7, color=ink.light("paper" if strength > 0.55 else "ink"))
         ax.set(xlim=(-0.5, len(categories) - 0.5), ylim=(len(names) - 0.5, -0.5))
         ax.xaxis.tick_top()
-        ax.set_xticks(range(len(categories)), [_words(c) for c in categories], rotation=20, ha="left")
+        ax.set_xticks(range(len(categories)), [words(c) for c in categories], rotation=20, ha="left")
         ax.set_yticks(range(len(names)), names)
         _plain(ax)
         for spine in ax.spines.values():
@@ -94,7 +94,7 @@ def probe_bars(drops: Sequence[Mapping[str, Any]]) -> str:
     with ink.style():
         height = 0.75 + 0.28 * len(drops)
         names = [f"{one['title']}: {one['mode']}" for one in drops]
-        left, width = _room(names), _room(names) + 4.2
+        left, width = room(names), room(names) + 4.2
         fig = Figure(figsize=(width, height))
         ax = fig.add_axes((left / width, 0.42 / height, 4.0 / width, 0.28 * len(drops) / height))
         for y, one in enumerate(drops):
@@ -108,7 +108,7 @@ def probe_bars(drops: Sequence[Mapping[str, Any]]) -> str:
         return ink.svg(fig, "Change of the score when the model is shown something else than the video.")
 
 
-def _room(names: Sequence[str]) -> float:
+def room(names: Sequence[str]) -> float:
     """Inches that the names of rows need beside an axis."""
     return (max(ink.text_width(name, 7) for name in names) + 12) / 72
 
@@ -118,11 +118,11 @@ def _ordered(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*(c for c in CATEGORIES if c in present), *sorted(present - set(CATEGORIES))]
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
     return name.replace("_affordance", "").replace("_", " ")
 
 
-def _square(x: float, y: float, colour: str, strength: float) -> Any:
+def square(x: float, y: float, colour: str, strength: float) -> Any:
     """One cell: the colour mixed into the paper by `strength`."""
     from matplotlib.colors import to_rgb
     from matplotlib.patches import Rectangle
