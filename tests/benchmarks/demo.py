@@ -7,6 +7,7 @@ processes, how many lift at a time, and what the page says to those who wait.
 Both need psutil, Playwright and /usr/bin/chromium.  Measured on two cores with a load of 15 to 19 from other work, which no ratio of
 wall times survives: 94 s for the lifter alone, 111 s from the file to its map (1.18 times; another run 1.64), 23 and 42 processor
 seconds.  Of those, making the copy takes 9: 2 to read and shrink the upload, 6 to encode it.
+Eight who lift 2.5 s each at once (the slow test of tests/test_demo_browser.py): 430 MB at most, server and all processes together.
 """
 
 from __future__ import annotations
