@@ -110,7 +110,7 @@ MISTAKES = {
     "size that is none": (["--source", "synthetic=many"], r"synthetic=many: expected N or N@SEED"),
     "unknown source": (["--source", "nope"], r"no plugin 'nope' in sources: expected one of .*synthetic"),
     "nameless source": (["--source", "=x"], r"no plugin '' in sources"),
-    "outside source": (["--source", "nosuchpackage.source"], r"no module named 'nosuchpackage'"),
+    "outside source": (["--source", "nosuchpackage.source"], r"nosuchpackage\.source: expected a file of builder/sources"),
     "unknown lifter": (["--lifter", "nope"], r"no plugin 'nope' in lifters: expected one of .*groundtruth"),
     "outside lifter": (["--lifter", "json"], r"no plugin 'json' in lifters"),
     "not a lifter": (["--lifter", "os.path"], r"'os\.path'.*lacks 'ABOUT'"),

@@ -14,14 +14,10 @@ import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from builder.store import write_track
-from builder.types import SourceError
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -133,42 +129,6 @@ def test_readme_commands_exist():
     for verb, options in commands.items():
         assert re.search(rf"\b{verb.split()[0]}\b", listed), f"README shows {verb!r}, which --help does not list"
         assert sorted(o for o in options if o not in help_text(*verb.split())) == [], f"README shows options that {verb!r} does not have"
-
-
-@pytest.fixture(scope="module")
-def examples() -> dict[str, dict[str, Any]]:
-    """The plugins that CONTRIBUTING.md prints, run: what each defines, by its path."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    out = {}
-    for path, code in re.findall(r"```python\n# (builder/\S+)\n(.*?)```", text, re.S):
-        out[path] = {"__name__": path.removesuffix(".py").replace("/", ".")}
-        exec(compile(code, path, "exec"), out[path])
-    return out
-
-
-def test_contributed_source_and_lifter_work(examples: dict[str, dict[str, Any]], tmp_path: Path):
-    source, lifter = examples["builder/sources/floorpath.py"], examples["builder/lifters/npz_folder.py"]
-    steps = "\n".join(f"{0.01 * i},{0.04 * i},{0.5 * i}" for i in range(60))
-    (tmp_path / "walk.csv").write_text(f"left_m,forward_m,heading_deg\n{steps}\n", encoding="utf-8")
-    (clip,) = source["clips"](tmp_path)
-    (track,) = source["reference"](clip)
-    assert (clip.num_frames, track.num_frames, track.position_m[-1].round(2).tolist()) == (60, 60, [0.59, 0.9, 2.36])
-    write_track(tmp_path / f"{clip.clip_id}.npz", track)
-    (again,) = lifter["load"](tracks=str(tmp_path))(clip)
-    assert again.lifter == "npz_folder"
-    assert (again.position_m == track.position_m).all()
-    with pytest.raises(SourceError, match="found none"):
-        list(source["clips"](tmp_path / "floorpath"))
-
-
-def test_contributed_model_answers(examples: dict[str, dict[str, Any]]):
-    from builder import rows
-    from builder.evaluate import Ask, prompt
-    from builder.watching import Watch
-
-    asked = [prompt(Ask(item, 0)) for item in rows.read(str(rows.SAMPLE)).items[:3]]
-    replies = list(examples["builder/models/first_option.py"]["load"]()(Watch("clip"), asked))
-    assert [(r.key, r.text) for r in replies] == [(p.key, "A") for p in asked]
 
 
 def test_no_conflicting_front_matter():
