@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from builder import captioner, recipe
-from builder.terminal import bar
+from builder.terminal import bar, busy
 from builder.types import BuildError
-from builder.verbs import at_least, lifter_options, options_of, sources_of
+from builder.verbs import at_least, lifter_options, options_of, quiet_option, sources_of
 
 HELP = "make the dataset folder from tracks or videos"
 CAPTIONING = ("captioner", "clothing", "portraits", "fits", "outputs")
@@ -37,18 +37,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"name people by their clothes where several are in view; a checkpoint (default: {captioner.DEFAULT}) or http://HOST/v1#MODEL",
     )
     parser.add_argument("--recipe", default="default", metavar="NAME|FILE", help="thresholds, quotas and seed (default: default)")
-    parser.add_argument("--out", type=Path, default=Path("humanmovevqa"), help="dataset folder to write (default: ./humanmovevqa)")
-    parser.add_argument("--work", type=Path, default=Path("work"), help="work folder with one artefact per clip (default: ./work)")
+    parser.add_argument("--out", type=Path, default=Path("humanmovevqa"), metavar="DIR", help="folder to write (default: ./humanmovevqa)")
+    parser.add_argument("--work", type=Path, default=Path("work"), metavar="DIR", help="keeps what is done, clip by clip (default: ./work)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
     parser.add_argument(
         "--rank", type=int, default=None, metavar="R", help="process only every W-th clip from the R-th on; run without --rank to merge"
     )
-    parser.add_argument("--world-size", type=int, default=None, metavar="W")
+    parser.add_argument("--world-size", type=int, default=None, metavar="W", help="the number of ranks")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
     parser.add_argument("--seed", type=int, metavar="S", help="replace the recipe's seed")
     parser.add_argument("--strict", action="store_true", help="fail when a clip is skipped or a category can be guessed without watching")
     parser.add_argument("--no-report", action="store_true", help="leave report.html out")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+    quiet_option(parser, "warnings and errors")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,7 +94,8 @@ def run(args: argparse.Namespace) -> int:
     if not people:
         raise BuildError(f"no track of {len(clips)} could be used; the reasons stand above")
     say(f"assembling {sum(len(p.questions) for p in people)} questions of {len(people)} people")
-    made = corpus.build(people, skipped, plan.recipe)
+    with busy("choosing questions that cannot be guessed", args.quiet):
+        made = corpus.build(people, skipped, plan.recipe)
     wrong = corpus.complaints(made.info)
     if args.strict and wrong:
         raise BuildError(f"--strict: {len(wrong)} complaint(s), nothing was exported; the first: {wrong[0]}")
@@ -102,9 +103,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_report:
         from builder import viz
 
-        shown = corpus.examples(made, people, {c.clip_id: c for c in clips}, plan)
-        page = viz.report(made.info, made.prior_tables, shown)
-    corpus.export_to(args.out, made, page)
+        with busy("drawing the report", args.quiet):
+            shown = corpus.examples(made, people, {c.clip_id: c for c in clips}, plan)
+            page = viz.report(made.info, made.prior_tables, shown)
+    with busy(f"writing {args.out}", args.quiet):
+        corpus.export_to(args.out, made, page)
     summary(made.info, args.out, say)
     return 0
 
