@@ -97,18 +97,19 @@ def resolve(data_dir: str | os.PathLike[str] | None = None) -> tuple[Path | None
     """
     from builder import rows
 
-    given, by = (os.fspath(data_dir), "data_dir") if data_dir else rows.meant()
+    named = "data_dir" if data_dir else "HUMANMOVEVQA_DATA"
+    given = os.fspath(data_dir) if data_dir else rows.place()
     folder = Path(given).expanduser().resolve()
-    if by in ("data_dir", "HUMANMOVEVQA_DATA"):
+    if data_dir or os.environ.get(named):
         try:
             export.manifest(folder)
         except DataError as error:
-            raise DataError(f"{by}={given!r} is not a built dataset: {error}") from None
-        return _say(folder, by), None
-    if by == "HUMANMOVEVQA_REPO":
-        return None, _say(given, f"{by}, on the Hub")
-    if by == "beside":
+            raise DataError(f"{named}={given!r} is not a built dataset: {error}") from None
+        return _say(folder, named), None
+    if given == NAME:
         return _say(folder, f"./{NAME}"), None
+    if given == os.environ.get("HUMANMOVEVQA_REPO"):
+        return None, _say(given, "HUMANMOVEVQA_REPO, on the Hub")
     if export.is_built(folder):
         return _say(folder, "the packaged sample; run `humanmovevqa build`, or pass data_dir=, for more"), None
     raise DataError(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from builder import export, schema, store
 from builder.types import CATEGORIES, DataError, Question
@@ -61,27 +61,14 @@ class Rows:
     fingerprint: str
 
 
-class Place(NamedTuple):
-    """A folder or a Hub repo, and what made it be meant: a variable's name, "beside" or "sample"."""
-
-    data: str
-    by: str
-
-
-def meant() -> Place:
-    """The dataset that is meant when none is named: HUMANMOVEVQA_DATA, ./humanmovevqa, HUMANMOVEVQA_REPO, the packaged sample."""
-    if named := os.environ.get("HUMANMOVEVQA_DATA"):
-        return Place(named, "HUMANMOVEVQA_DATA")
-    if export.is_built(Path("humanmovevqa")):
-        return Place("humanmovevqa", "beside")
-    if repo := os.environ.get("HUMANMOVEVQA_REPO"):
-        return Place(repo, "HUMANMOVEVQA_REPO")
-    return Place(str(SAMPLE), "sample")
-
-
 def place() -> str:
-    """Where the dataset lies that is meant when none is named."""
-    return meant().data
+    """The dataset that is meant when none is named: HUMANMOVEVQA_DATA, ./humanmovevqa, HUMANMOVEVQA_REPO, the packaged sample."""
+    named = os.environ.get("HUMANMOVEVQA_DATA")
+    if named:
+        return named
+    if export.is_built(Path("humanmovevqa")):
+        return "humanmovevqa"
+    return os.environ.get("HUMANMOVEVQA_REPO") or str(SAMPLE)
 
 
 def read(data: str | None = None, config: str = "all", split: str = "test", columns: Mapping[str, str] | None = None) -> Rows:

@@ -30,17 +30,22 @@ def prose(page: str) -> str:
 
 
 def commands(page: str) -> list[str]:
-    """Every command line of the page's blocks and code spans, without its comment, `$ ` or folder; continued lines are one."""
-    found = []
-    for _, code in blocks(page):
-        found += code.replace("\\\n", " ").splitlines()
-    found += re.findall(r"`([^`\n]+)`", prose(page))
+    """Every command line of the page's blocks, without its comment or folder; continued lines are one."""
+    lines = [line for _, code in blocks(page) for line in code.replace("\\\n", " ").splitlines()]
+    return _commands(lines)
+
+
+def mentions(page: str) -> list[str]:
+    """Every command that the page's prose names in a code span."""
+    return _commands(re.findall(r"`([^`\n]+)`", prose(page)))
+
+
+def _commands(lines: list[str]) -> list[str]:
     out = []
-    for line in found:
-        words = re.sub(r"\s+#\s.*$", "", line.strip().removeprefix("$ ")).removeprefix(".venv/bin/")
-        first, _, rest = words.partition(" ")
-        if first in PROGRAMS and rest and words not in out:
-            out.append(words)
+    for line in lines:
+        command = re.sub(r"\s+#\s.*$", "", line.strip()).removeprefix(".venv/bin/")
+        if command.partition(" ")[0] in PROGRAMS and " " in command and command not in out:
+            out.append(command)
     return out
 
 

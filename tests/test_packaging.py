@@ -1,10 +1,9 @@
-"""What a person installs and reads agrees with what is there: requirements, wheel, README and CONTRIBUTING."""
+"""What a person installs agrees with what is there: requirements, wheel, and the tree that docs/architecture.md draws."""
 
 from __future__ import annotations
 
 import ast
 import importlib.metadata
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import documents
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -83,52 +83,27 @@ def test_what_is_imported_is_declared():
     assert sorted(wrong) == [], "name it in pyproject.toml and pin it in requirements.txt"
 
 
-def readme_tree() -> set[str]:
-    """Paths of the files in README's tree: one line each, two spaces of indent per folder, folders end with a slash."""
-    block = re.search(r"## Files\n.*?```\w*\n(.*?)```", README, re.S)
-    assert block, "README has no tree under '## Files'"
+def drawn_tree() -> set[str]:
+    """Paths of the files in architecture.md's tree: one line each, two spaces of indent per folder, folders end with a slash."""
+    block = re.search(r"## Files\n.*?```\w*\n(.*?)```", documents.text("docs/architecture.md"), re.S)
+    assert block, "docs/architecture.md has no tree under '## Files'"
     files, folders = set(), []
     for line in filter(str.strip, block[1].splitlines()):
         depth = (len(line) - len(line.lstrip())) // 2
         name = line.split()[0]
-        assert len(line.split()) > 1, f"README says nothing about {name}"
+        assert len(line.split()) > 1, f"docs/architecture.md says nothing about {name}"
         folders[depth:] = [name]
         if not name.endswith("/"):
             files.add("".join(folders))
     return files
 
 
-def test_readme_tree_is_the_tree():
+def test_the_drawn_tree_is_the_tree():
     there = {p.relative_to(ROOT).as_posix() for folder in ("builder", "cards", "demo") for p in (ROOT / folder).rglob("*.*") if p.is_file()}
     there = {p for p in there if not p.startswith(("builder/sample/", "builder/clips/")) and not p.endswith(("__init__.py", ".pyc"))}
-    named = readme_tree()
-    assert sorted(there - named) == [], "these files are not in README's tree"
-    assert sorted(f for f in named if not (ROOT / f).exists()) == [], "README's tree names files that are not there"
-
-
-def help_text(*words: str) -> str:
-    command = [sys.executable, str(ROOT / "humanmovevqa.py"), *words, "--help"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"COLUMNS": "200"})
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
-def readme_commands() -> dict[str, set[str]]:
-    """Verb to options, of every `humanmovevqa VERB ...` line in README's code."""
-    code = "\n".join(re.findall(r"```\w*\n(.*?)```", README, re.S) + re.findall(r"`([^`\n]+)`", README))
-    out: dict[str, set[str]] = {}
-    for verb, rest in re.findall(r"^(?:\.venv/bin/)?humanmovevqa (export [a-z-]+|[a-z]+)\b([^#\n]*)", code, re.M):
-        out.setdefault(verb, set()).update(re.findall(r"--[a-z-]+", rest))
-    return out
-
-
-def test_readme_commands_exist():
-    commands = readme_commands()
-    assert {"list", "build"} <= commands.keys()
-    listed = help_text()
-    for verb, options in commands.items():
-        assert re.search(rf"\b{verb.split()[0]}\b", listed), f"README shows {verb!r}, which --help does not list"
-        assert sorted(o for o in options if o not in help_text(*verb.split())) == [], f"README shows options that {verb!r} does not have"
+    named = drawn_tree()
+    assert sorted(there - named) == [], "these files are not in the tree of docs/architecture.md"
+    assert sorted(f for f in named if not (ROOT / f).exists()) == [], "the tree of docs/architecture.md names files that are not there"
 
 
 def test_no_conflicting_front_matter():

@@ -14,7 +14,7 @@ from typing import Any
 
 from builder import captioner, recipe
 from builder.terminal import bar, busy
-from builder.types import BuildError
+from builder.types import BuildError, SourceError
 from builder.verbs import at_least, lifter_options, options_of, quiet_option, sources_of
 
 HELP = "make the dataset folder from tracks or videos"
@@ -67,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
         options = {**options, "captioner": args.captioner, "lifter": lifter, "code": made_by}
         lifter = "captioned"
     plan = pipeline.Plan(sources_of(args), lifter, recipe.load(args.recipe, **changes), args.work, args.limit, options)
+    for name, _ in plan.sources:
+        if "." in name:
+            raise SourceError(f"source {name}: expected a file of builder/sources by its name, which every row bears; put yours there")
     export.check_target(args.out)
     clips = pipeline.clips_of(plan)
     for lifter in sorted({lifting.lifter_of(clip, plan.lifter) for clip in clips} - {lifting.TRUTH}):
