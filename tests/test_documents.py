@@ -208,6 +208,17 @@ def test_numbers_of_an_answer_are_those_of_the_recipe():
     assert f"kept if {robustness['agree']} of {robustness['copies']} perturbed copies" in README
 
 
+def test_label_truth_is_tested_as_widely_as_readme_says():
+    from script_oracle import PEOPLE
+
+    tests = {name: (ROOT / "tests" / name).read_text(encoding="utf-8") for name in ("test_facts.py", "test_truth.py")}
+    floors = re.findall(r"\((?:False|True), (\d+)\)", tests["test_facts.py"])
+    assert f"(at least {sum(map(int, floors)):,} decided answers)" in README
+    assert f"over {len(PEOPLE)} scripted people" in README
+    (least,) = re.findall(r"assert len\(decided\) >= max\((\d+)", tests["test_truth.py"])
+    assert f"(at least {int(least):,})" in README
+
+
 def test_documents_stay_small():
     assert len(README.encode()) < 18_000
     assert sum(p.stat().st_size for p in (ROOT / "docs").rglob("*") if p.is_file()) < 3_000_000
