@@ -79,6 +79,9 @@ def test_somebody_who_evaluates_a_model_tonight(server: str, tmp_path: Path):
     assert {reply["reply"] for reply in map(json.loads, (tmp_path / "runs/mine/samples.jsonl").read_text().splitlines())} == {"B"}
     assert {"scores.json", "scores.md"} <= {p.name for p in (tmp_path / "scores").iterdir()}
     assert "blind" in said[3]
+    (printed,) = json.loads(run("humanmovevqa score runs/blind --json", tmp_path).stdout)["runs"]
+    assert printed["n"] == 91
+    assert json.loads(run("humanmovevqa compare runs/blind runs/mine --json", tmp_path).stdout)
     assert said[4]
 
 

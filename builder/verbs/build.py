@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
             print(text, file=sys.stderr)
 
     mine = clips if args.rank is None else clips[args.rank :: args.world_size]
+    say(f"{len(mine)} clips of {', '.join(name for name, _ in plan.sources)}; what is done of them is kept in {args.work}")
     with bar("tracks to questions", len(mine), args.quiet) as progress:
         here = args.captioner is not None and not captioner.is_address(args.captioner)
         pipeline.process(mine, plan, 1 if here else args.workers, progress)  # one copy of a captioner's weights fits, many may not
