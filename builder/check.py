@@ -40,8 +40,10 @@ def examine(
     for one in found:
         for name, text in one.pop("notes").items():
             notes.setdefault(name, Counter())[text] += 1
+    groups = Counter(one["group"] for one in found if "group" in one)
     return {
         "recordings": found,
+        "groups": {"number": len(groups), "largest": max(groups.values(), default=0)},
         "of": source.SEQUENCES,
         "verdicts": dict(sorted(Counter(one["verdict"] for one in found).items())),
         "clips": sum(one.get("clips", 0) for one in found),
@@ -58,6 +60,7 @@ def _recording(one: recordings.Found, root: Path, every_frame: bool) -> dict[str
     out: dict[str, Any] = {
         "sequence": one.sequence,
         "split": one.split,
+        "group": one.group,
         "people": [p.person_id for p in one.people],
         "first_frame": int(one.frame_ids[0]),
         "last_frame": int(one.frame_ids[-1]),

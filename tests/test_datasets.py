@@ -176,9 +176,10 @@ def test_rich(tmp_path: Path):
     places = [projected(track)[0, 0] / clip.width for clip, track in two]
     assert [track.referent for _, track in two] == referent.by_place(places)
     assert len({track.referent for _, track in two} - {None}) == 2
-    assert {clip.group for clip, _ in two} == {"rich/LectureHall/009-021"}
+    assert {clip.group for clip, _ in two} == {"rich/009"}
+    assert {clip.group for clip, _ in found["LectureHall_018_yogasalute1"]} == {"rich/003"}  # seen with 003 in another capture
     ((clip, track),) = found["Pavallion_003_walk"]
-    assert (clip.split, clip.group) == ("val", "rich/Pavallion/003-018")
+    assert (clip.split, clip.group) == ("val", "rich/003")
     assert (~track.valid).sum() == 2
     assert track.frame_ids[~track.valid].tolist() == [60, 61]
     portrait = clip.view in ("cam_01", "cam_02")
@@ -204,6 +205,7 @@ def test_egobody(tmp_path: Path):
     copy.add(BUSY, BUSY, interactee_body=0, missing=range(1300, 1303))
     copy.add(BUSY, BUSY, "recording_20220215_S22_S21_01", "train", "seminar_d78_0318", first=812, kinects=5)
     copy.add(BUSY, BUSY, "recording_20220215_S21_S22_02", "val", "seminar_d78_0318", first=0, kinects=5, roles=("interactee",))
+    copy.add(BUSY, BUSY, "recording_20220312_S23_S22_01", "train", "seminar_d78_0318", first=0, kinects=5)
     found: dict[str, list[tuple[Clip, Track]]] = {}
     for clip, track in people("egobody", tmp_path):
         found.setdefault(clip.sequence, []).append((clip, track))
@@ -215,7 +217,9 @@ def test_egobody(tmp_path: Path):
     assert wearer.valid.all()
     assert other.frame_ids[~other.valid].tolist() == [1300, 1301, 1302]
     groups = {name: {clip.group for clip, _ in each} for name, each in found.items()}
-    assert groups["recording_20220215_S22_S21_01"] == groups["recording_20220215_S21_S22_02"] == {"egobody/S21-S22"}
+    assert groups["recording_20220215_S22_S21_01"] == groups["recording_20220215_S21_S22_02"] == {"egobody/S21"}
+    assert groups["recording_20220312_S23_S22_01"] == {"egobody/S21"}  # linked by S22
+    assert groups["recording_20210907_S02_S01_01"] == {"egobody/S01"}
     splits = {name: {clip.split for clip, _ in each} for name, each in found.items()}
     assert splits["recording_20220215_S21_S22_02"] == {"val"}
     assert [track.person_id for _, track in found["recording_20220215_S21_S22_02"]] == ["interactee"]

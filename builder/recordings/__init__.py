@@ -6,7 +6,7 @@ clip, which carries the reason: a build lists it as skipped and loses nothing el
 """
 
 from builder.recordings.cutting import FASTEST_M_S, VIDEOS, clips, cut_into_clips, film_of, filmed, need_whole, tracks
-from builder.recordings.reading import numbers, read_fits, rigid, root_of, rotation, stamp
+from builder.recordings.reading import circles, numbers, read_fits, rigid, root_of, rotation, stamp
 from builder.recordings.records import MODELS, Attempts, Broken, Fit, Found, Person, Recording, View, World, attempt
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "View",
     "World",
     "attempt",
+    "circles",
     "clips",
     "cut_into_clips",
     "film_of",

@@ -28,6 +28,15 @@ def root_of(source: str, root: str | Path | None) -> Path:
     return folder.resolve()
 
 
+def circles(meetings: Iterable[Iterable[str]]) -> dict[str, str]:
+    """Person to the first by name of all the people linked to them: those seen with them, those seen with these, and so on."""
+    circle: dict[str, frozenset[str]] = {}
+    for people in map(frozenset, meetings):
+        linked = people.union(*(circle.get(person, ()) for person in people))
+        circle |= dict.fromkeys(linked, linked)
+    return {person: min(linked) for person, linked in circle.items()}
+
+
 def numbers(value: Any, shape: Sequence[int | None], where: str, rows: Bools | None = None) -> Floats:
     """Numbers of this shape (None allows any size), finite in all rows or in those given.  Raises SourceError saying where."""
     try:

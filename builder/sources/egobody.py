@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def film_of(clip: Clip) -> footage.Film:
 def _again(clip: Clip) -> Recording:
     recordings.need_whole(clip)
     root = Path(clip.meta["path"])
-    return _recording(root, next(row for row in _table(root / INFO) if row["recording_name"] == clip.sequence), _splits(root))
+    rows = _table(root / INFO)
+    return _recording(root, next(row for row in rows if row["recording_name"] == clip.sequence), _splits(root), _circles(rows))
 
 
 def found(root: Path) -> Attempts:
@@ -91,12 +93,12 @@ def found(root: Path) -> Attempts:
         hint = f"pass {deeper.parent.name} in it" if deeper else "put the tables of the release there"
         raise SourceError(f"source egobody={root}: expected {INFO}, found none; {hint}")
     rows = sorted(_table(root / INFO), key=lambda row: row["recording_name"])
-    splits = _splits(root)
+    splits, circle = _splits(root), _circles(rows)
     there = [row for row in rows if any(True for _ in root.glob(f"smpl*/{row['recording_name']}"))]
     if not there:
         expected = "smplx_interactee_train/<recording> and the like"
         raise SourceError(f"source egobody={root}: expected {expected}, found none of the {len(rows)} recordings of {INFO}; unzip the fits")
-    return [partial(recordings.attempt, row["recording_name"], partial(_recording, root, row, splits)) for row in there]
+    return [partial(recordings.attempt, row["recording_name"], partial(_recording, root, row, splits, circle)) for row in there]
 
 
 def _table(file: Path) -> list[Row]:
@@ -124,13 +126,22 @@ def _splits(root: Path) -> dict[str, str]:
     return {name: split for row in _csv(root / SPLITS) for split, name in row.items() if name and name.lower() != "nan"}
 
 
-def _recording(root: Path, row: Row, splits: Mapping[str, str]) -> Recording:
+def _people(name: str) -> list[str]:
+    """The two people whom a recording's name names."""
+    return [part for part in name.split("_") if re.fullmatch(r"S\d+", part, re.ASCII)]
+
+
+def _circles(rows: Iterable[Row]) -> dict[str, str]:
+    """Person to the group that the split keeps together; over the whole table, so that part of a copy is split like all of it."""
+    return recordings.circles(_people(row["recording_name"]) for row in rows)
+
+
+def _recording(root: Path, row: Row, splits: Mapping[str, str], circle: Mapping[str, str]) -> Recording:
     name = row["recording_name"]
     try:
         first, last = int(float(row["start_frame"])), int(float(row["end_frame"]))
         genders = {int(cell.split()[0]): cell.split()[1].lower() for cell in (row["body_idx_0"], row["body_idx_1"])}
         other = int(row["body_idx_fpv"].split()[0])
-        pair = sorted(part for part in name.split("_") if part.startswith("S"))
     except (ValueError, IndexError):
         raise SourceError(
             f"{root / INFO}: recording {name}: expected frame numbers and cells such as '1 female', got {dict(row)}"
@@ -158,7 +169,7 @@ def _recording(root: Path, row: Row, splits: Mapping[str, str]) -> Recording:
         sequence=name,
         fps=FPS,
         frame_ids=ids,
-        group=f"egobody/{'-'.join(pair) or name}",
+        group=f"egobody/{next((circle[person] for person in _people(name)), name)}",
         split=splits.get(name),
         model=model,
         camera="static",

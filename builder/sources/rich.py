@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ GRAVITY: dict[str, tuple[tuple[float, float, float], float]] = {
     "ParkingLot2": ((-0.037, -0.990, -0.137), 1.437),
     "Pavallion": ((0.048, -0.985, -0.166), 1.764),
 }
-TOGETHER = (("ParkingLot1", "004", "005"), ("Pavallion", "003", "018"), ("LectureHall", "009", "021"))  # who share a sequence
+TOGETHER = (("004", "005"), ("003", "018"), ("009", "021"))  # who share a sequence, so that a copy that lacks it is split alike
 
 
 def clips(root: str | Path | None) -> Iterator[Clip]:
@@ -83,7 +83,7 @@ def film_of(clip: Clip) -> footage.Film:
 def _again(clip: Clip) -> Recording:
     recordings.need_whole(clip)
     root = Path(clip.meta["path"])
-    return _recording(root, next(p for p in _folders(root) if p.name == clip.sequence))
+    return _recording(root, next(p for p in _folders(root) if p.name == clip.sequence), _circles(root))
 
 
 def found(root: Path) -> Attempts:
@@ -94,7 +94,8 @@ def found(root: Path) -> Attempts:
         hint = f"pass {deeper.name} in it" if deeper else "unzip the bodies there"
         expected = "bodies/{train,val,test}/<sequence> or {train,val,test}_body/<sequence>"
         raise SourceError(f"source rich={root}: expected {expected}, found none; {hint}")
-    return [partial(recordings.attempt, p.name, partial(_recording, root, p)) for p in folders]
+    circle = _circles(root)
+    return [partial(recordings.attempt, p.name, partial(_recording, root, p, circle)) for p in folders]
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -112,9 +113,8 @@ def _split(root: Path, folder: Path) -> str:
     return next(part.removesuffix("_body") for part in reversed(folder.relative_to(root).parts) if part.removesuffix("_body") in SPLITS)
 
 
-def _recording(root: Path, folder: Path) -> Recording:
-    capture, *rest = folder.name.split("_")
-    subjects = [part for part in rest if re.fullmatch(r"\d{3}", part, re.ASCII)]
+def _recording(root: Path, folder: Path, circle: Mapping[str, str]) -> Recording:
+    capture, subjects = folder.name.split("_")[0], _subjects(folder)
     if not subjects:
         raise SourceError(f"{folder}: expected a name such as ParkingLot1_005_pushup2 or, for two people, ParkingLot1_004_005_talking")
     fits = {subject: _fits(folder, subject) for subject in subjects}
@@ -134,7 +134,7 @@ def _recording(root: Path, folder: Path) -> Recording:
         sequence=folder.name,
         fps=FPS,
         frame_ids=ids,
-        group=f"rich/{capture}/{_group(capture, subjects)}",
+        group=f"rich/{circle[subjects[0]]}",
         split=split,
         model="smplx",
         camera="static",
@@ -153,13 +153,14 @@ def _fits(folder: Path, subject: str) -> dict[int, Path]:
     return {int(p.name): p / f"{subject}.pkl" for p in sorted(frames) if (p / f"{subject}.pkl").is_file()}
 
 
-def _group(capture: str, subjects: Sequence[str]) -> str:
-    """The people who may not be parted in this capture: those of the sequence and whom they are seen with elsewhere."""
-    people = set(subjects)
-    for place, *pair in TOGETHER:
-        if place == capture and people & set(pair):
-            people |= set(pair)
-    return "-".join(sorted(people))
+def _subjects(folder: Path) -> list[str]:
+    """The people whom a sequence's name names."""
+    return [part for part in folder.name.split("_")[1:] if re.fullmatch(r"\d{3}", part, re.ASCII)]
+
+
+def _circles(root: Path) -> dict[str, str]:
+    """Person to the group that the split keeps together, over all captures."""
+    return recordings.circles([*TOGETHER, *map(_subjects, _folders(root))])
 
 
 def _world(root: Path, capture: str, scenes: Sequence[str]) -> tuple[str, World, tuple[Floats, float] | None, str]:

@@ -55,6 +55,11 @@ def _lines(name: str, root: str, found: dict[str, Any]) -> list[str]:
     for kind, title in (("bad", "cannot be used"), ("look", "unusual, worth a look")):
         lines = [f"  {one['sequence']}: {text}" for one in found["recordings"] for text in one[kind]]
         out += ["", f"{title}:", *lines] if lines else []
+    whole, groups = sum("group" in one for one in found["recordings"]), found["groups"]
+    out += [
+        "",
+        f"split: {groups['number']} groups of people who are never parted; the largest has {groups['largest']} of {whole} recordings",
+    ]
     if found["packed"]:
         out += ["", f"archives in the root, perhaps not unpacked yet: {', '.join(found['packed'])}"]
     if found["seen_here"]:

@@ -31,6 +31,8 @@ PAPER = {"emdb": 786, "rich": 2220, "egobody": 7197}
 SECONDS = (20.0, 60.0)
 OUTDOORS = replace(ROAMERS, length_s=SECONDS, actions=(8, 24), distance_m=12.0)
 INDOORS = replace(FILMED, length_s=SECONDS, actions=(6, 20), distance_m=4.0, everywhere=True)
+CIRCLES = 9  # of four people of EgoBody who are seen with one another, as MEETINGS has it, and with nobody else
+MEETINGS = ((0, 1), (2, 3), (1, 2), (3, 0), (0, 2), (1, 3))
 CAPTURES = ("ParkingLot1", "Pavallion", "LectureHall", "Gym", "BBQ")
 
 
@@ -51,7 +53,7 @@ def write(root: Path) -> None:
     copy = fx.EgoBody(root / "egobody")
     for k in range(RECORDINGS["egobody"]):
         pair = [person(INDOORS, "egobody", k, who) for who in range(2)]
-        first, second = 1 + (5 * k) % 36, 1 + (5 * k + 11) % 36
+        first, second = (1 + 4 * (k % CIRCLES) + who for who in MEETINGS[k // CIRCLES])
         scene = "seminar_g110" if k % 2 else "seminar_d78_0318"
         name = f"recording_202109{k % 28 + 1:02d}_S{first:02d}_S{second:02d}_{k:02d}"
         copy.add(*pair, name, ("train", "val", "test")[k % 3], scene, first=500 + 37 * k, kinects=3 + 2 * (k % 2), interactee_body=k % 2)
