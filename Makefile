@@ -7,7 +7,7 @@ MARK ?= not slow and not gpu and not hub and not browser
 N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint demo bench evidence sample clean
+.PHONY: help build test lint demo bench evidence sample gallery clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ evidence: $(VENV)/project.stamp ## measure what README states, into evidence/ (a
 sample: $(VENV)/project.stamp ## rebuild the packaged dataset from the true tracks of the packaged clips
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
 	$(BIN)/humanmovevqa build --lifter groundtruth --no-report --out builder/sample --work "$$work"
+
+gallery: $(VENV)/project.stamp ## draw docs/gallery.md and its pictures from the packaged clips
+	$(BIN)/python docs/gallery.py
 
 clean: ## remove what make and the tools have made
 	rm -rf $(VENV) humanmovevqa work build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -30,10 +30,14 @@ import builder
 
 _HERE = os.path.dirname(os.path.realpath(__file__))
 if os.path.dirname(os.path.realpath(builder.__file__ or "")) != os.path.join(_HERE, "builder"):
-    raise ImportError(
+    _sentence = (
         f"humanmovevqa expected its own package 'builder' in {_HERE}, but Python found another one at "
         f"{builder.__file__ or list(builder.__path__)}; take that off the path, or use an environment without it"
     )
+    if os.path.basename(sys.argv[0]) in ("humanmovevqa", "humanmovevqa.exe"):  # the installed command: a user's mistake is one line
+        print(_sentence, file=sys.stderr)
+        raise SystemExit(2)
+    raise ImportError(_sentence)
 
 from builder import __version__, export  # noqa: E402
 from builder.types import DataError  # noqa: E402
@@ -41,7 +45,6 @@ from builder.types import DataError  # noqa: E402
 __all__ = ["HumanMoveVQA", "HumanMoveVQAConfig", "attach_videos", "load", "main", "register", "resolve", "unregister"]
 
 NAME = "humanmovevqa"
-SAMPLE = os.path.join(_HERE, "builder", "sample")
 CONFIGS = {
     "all": "Every source of the folder.",
     "emdb": "EMDB: one person, a moving hand-held camera.",
@@ -92,27 +95,26 @@ def resolve(data_dir: str | os.PathLike[str] | None = None) -> tuple[Path | None
 
     Raises DataError when a folder that was asked for is not a built one, or when there is nothing at all.
     """
-    asked = {"data_dir": data_dir, "HUMANMOVEVQA_DATA": os.environ.get("HUMANMOVEVQA_DATA")}
-    for what, value in asked.items():
-        if value:
-            folder = Path(value).expanduser().resolve()
-            try:
-                export.manifest(folder)
-            except DataError as error:
-                raise DataError(f"{what}={os.fspath(value)!r} is not a built dataset: {error}") from None
-            return _say(folder, what), None
-    beside = Path(NAME).resolve()
-    if export.is_built(beside):
-        return _say(beside, f"./{NAME}"), None
-    repo = os.environ.get("HUMANMOVEVQA_REPO")
-    if repo:
-        _say(repo, "HUMANMOVEVQA_REPO, on the Hub")
-        return None, repo
-    if export.is_built(Path(SAMPLE)):
-        return _say(Path(SAMPLE), "the packaged sample; run `humanmovevqa build`, or pass data_dir=, for more"), None
+    from builder import rows
+
+    named = "data_dir" if data_dir else "HUMANMOVEVQA_DATA"
+    given = os.fspath(data_dir) if data_dir else rows.place()
+    folder = Path(given).expanduser().resolve()
+    if data_dir or os.environ.get(named):
+        try:
+            export.manifest(folder)
+        except DataError as error:
+            raise DataError(f"{named}={given!r} is not a built dataset: {error}") from None
+        return _say(folder, named), None
+    if given == NAME:
+        return _say(folder, f"./{NAME}"), None
+    if given == os.environ.get("HUMANMOVEVQA_REPO"):
+        return None, _say(given, "HUMANMOVEVQA_REPO, on the Hub")
+    if export.is_built(folder):
+        return _say(folder, "the packaged sample; run `humanmovevqa build`, or pass data_dir=, for more"), None
     raise DataError(
-        f"no HumanMoveVQA dataset found: data_dir and HUMANMOVEVQA_DATA are not given, {beside} is not a built folder, "
-        f"HUMANMOVEVQA_REPO is not set, and the packaged sample {SAMPLE} is absent; run `humanmovevqa build` here, or pass data_dir="
+        f"no HumanMoveVQA dataset found: data_dir and HUMANMOVEVQA_DATA are not given, {Path(NAME).resolve()} is not a built folder, "
+        f"HUMANMOVEVQA_REPO is not set, and the packaged sample {folder} is absent; run `humanmovevqa build` here, or pass data_dir="
     )
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from builder import __version__
+from builder import __version__, terminal
 from builder.types import HumanMoveError, one_line, passes
 
 VERBS = (
@@ -28,10 +28,21 @@ VERBS = (
     "export",
     "demo",
 )  # as --help shows them
+EXAMPLES = """\
+humanmovevqa build
+humanmovevqa evaluate --model blind
+humanmovevqa lift holiday.mp4"""
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    a bug, with its traceback: please report it
+  2    a mistake in the command or its files, said in one line, or a bar that
+       was not met (build --strict, check, verify, a clip that is refused)
+  130  interrupted: everything finished is kept, the same command goes on"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb and return its exit code: 0 done, 2 a user's mistake or an unmet bar, 130 interrupted."""
+    """Run a verb and return its exit code, as EXIT_CODES says."""
     args = parser().parse_args(argv)
     try:
         code: int = args.run(args)
@@ -54,12 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of every verb: `verbs/<verb>.py` gives HELP, EXAMPLE, `arguments(parser)`, `run(args)`, and describes itself."""
-    top = argparse.ArgumentParser(prog="humanmovevqa", description="Where did the person go, and which way did they turn?")
+    top = argparse.ArgumentParser(
+        prog="humanmovevqa",
+        description="Where did the person go, and which way did they turn?  `humanmovevqa VERB --help` says more of each verb.",
+        epilog=f"examples:\n{EXAMPLES}\n\n{EXIT_CODES}",
+        formatter_class=terminal.Help,
+    )
     top.add_argument("--version", action="version", version=__version__)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name in VERBS:
         module = import_module(f"builder.verbs.{name}")
-        verb = verbs.add_parser(name, help=module.HELP, description=module.__doc__, epilog=f"example: {module.EXAMPLE}")
+        verb = verbs.add_parser(
+            name, help=module.HELP, description=module.__doc__, epilog=f"example:\n{module.EXAMPLE}", formatter_class=terminal.Help
+        )
         module.arguments(verb)
         verb.set_defaults(run=module.run)
     return top

@@ -14,6 +14,7 @@ from test_hub import rows
 
 import humanmovevqa
 from builder import clip_files, schema
+from builder.rows import SAMPLE
 from builder.types import DataError, SetupError
 
 THERE = [r["video_path"] for r in rows("emdb", "test", 6)][::3][:1]
@@ -78,8 +79,8 @@ def test_dicts_of_splits_streams_that_were_not_looked_at_and_pickles(root: Path)
 
 def test_the_packaged_clips_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(clip_files.VARIABLE, raising=False)
-    d = humanmovevqa.attach_videos(humanmovevqa.load("sample", split="test", data_dir=humanmovevqa.SAMPLE, cache_dir=str(tmp_path)))
-    assert {Path(p).parent for p in paths(d) if p} == {Path(humanmovevqa.SAMPLE).parent / "clips"}
+    d = humanmovevqa.attach_videos(humanmovevqa.load("sample", split="test", data_dir=SAMPLE, cache_dir=str(tmp_path)))
+    assert {Path(p).parent for p in paths(d) if p} == {SAMPLE.parent / "clips"}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pickle
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 
 import humanmovevqa
-from builder import cli, plugins, recipe, store
+from builder import cli, plugins, recipe, store, terminal
 from builder.performer import Turn, Wait, Walk, perform
 from builder.types import Clip, Track
 
@@ -65,9 +67,34 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]):
     assert stop.value.code == 0
     said = capsys.readouterr().out
     assert said.startswith(f"usage: humanmovevqa {verb}")
-    parser = VERBS[verb]
-    assert all(action.help for action in parser._actions if action.dest not in ("world_size", "help")), "an option without help"
+    assert all(action.help for action in VERBS[verb]._actions), "an option without help"
     assert verb in cli.parser().format_help()
+
+
+def helps() -> list[argparse.ArgumentParser]:
+    """The parser of every verb, and of every format of `export`."""
+    formats = next(a.choices for a in VERBS["export"]._actions if a.dest == "format")
+    return [*VERBS.values(), *formats.values()]
+
+
+@pytest.mark.parametrize("one", helps(), ids=lambda p: p.prog)
+def test_help_fits_eighty_columns_and_ends_with_a_command_that_parses(one: argparse.ArgumentParser, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = one.format_help()
+    assert max(map(len, text.splitlines())) <= 80
+    _, _, command = text.partition("\nexample:\n")
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[: len(one.prog.split())] == one.prog.split()
+    cli.parser().parse_args(words[1:])
+
+
+def test_exit_codes_are_said_once_and_hold(told: Callable[..., tuple[int, list[str]]], monkeypatch: pytest.MonkeyPatch):
+    assert set(re.findall(r"^  (\d+) ", cli.parser().format_help(), re.MULTILINE)) == {"0", "1", "2", "130"}
+    assert told("list")[0] == 0
+    assert told("score", "nowhere")[0] == 2
+    monkeypatch.setattr("builder.plugins.names", lambda package: 1 // 0)
+    with pytest.raises(ZeroDivisionError):  # which Python shows in full, and exits with 1
+        told("list")
 
 
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]):
@@ -78,6 +105,22 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]):
     for kind in plugins.PACKAGES:
         assert table[kind] == (plugins.names(kind) or ["(noneyet)"])
     assert {"synthetic", "tracks", "sample"} <= set(table["sources"])
+    assert cli.main(["list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**{kind: plugins.names(kind) for kind in plugins.PACKAGES}, "recipes": recipe.names()}
+
+
+def test_a_log_hears_little(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Where stderr is no terminal: nothing of short work, of long work a line a minute, and nothing at all with --quiet."""
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for quiet, seconds in ((False, 0.1), (False, 10.0), (True, 10.0)):
+        with terminal.bar("walking", 30, quiet) as progress, terminal.busy("thinking", quiet):
+            for step in range(1, 31):
+                now[0] += seconds
+                progress(step, 30, "")
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert len(said.err.splitlines()) == (5 if seconds > 1 and not quiet else 0)
 
 
 def test_script_and_installed_command_are_the_same(tmp_path: Path):
@@ -110,7 +153,7 @@ MISTAKES = {
     "size that is none": (["--source", "synthetic=many"], r"synthetic=many: expected N or N@SEED"),
     "unknown source": (["--source", "nope"], r"no plugin 'nope' in sources: expected one of .*synthetic"),
     "nameless source": (["--source", "=x"], r"no plugin '' in sources"),
-    "outside source": (["--source", "nosuchpackage.source"], r"no module named 'nosuchpackage'"),
+    "outside source": (["--source", "nosuchpackage.source"], r"nosuchpackage\.source: expected a file of builder/sources"),
     "unknown lifter": (["--lifter", "nope"], r"no plugin 'nope' in lifters: expected one of .*groundtruth"),
     "outside lifter": (["--lifter", "json"], r"no plugin 'json' in lifters"),
     "not a lifter": (["--lifter", "os.path"], r"'os\.path'.*lacks 'ABOUT'"),

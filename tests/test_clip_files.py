@@ -132,6 +132,11 @@ def test_verify_says_it_in_a_table_and_in_the_exit_code(
     assert [r["verdict"] for r in json.loads(report.read_text())] == ["missing", "unreadable", "wrong frames", "found"]
     assert cli.main(["verify", "--data", str(SAMPLE), "--quiet"]) == 0
     assert capsys.readouterr().out == ""
+    assert cli.main(["verify", "--data", str(SAMPLE), "--json"]) == 0
+    assert {r["verdict"] for r in json.loads(capsys.readouterr().out)} == {"found"}
+    monkeypatch.chdir(videos)
+    assert cli.main(["verify"]) == 0, "what is meant when nothing is named: the sample, where nothing was built"
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["sample", "12", "12"]
     for arguments, message in (
         (["--data", str(tmp_path)], "expected a dataset folder with manifest.json, found none"),
         (["--data", "no/such/place"], "expected a built folder, or a repo OWNER/NAME on the Hub, found neither"),

@@ -18,7 +18,7 @@ import pytest
 from test_export import ABOUT, some_rows, some_sources
 
 import humanmovevqa
-from builder import export
+from builder import export, rows
 from builder.types import DataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -130,7 +130,7 @@ def test_the_name_stands_for_the_first_of_five(built: Path, tmp_path: Path, monk
     folders = {name: tmp_path / name / "humanmovevqa" for name in ("given", "environment", "beside", "sample")}
     for folder in folders.values():
         export.write(folder, {"emdb": {"test": some_rows("emdb", range(1))}}, {}, {}, {})
-    monkeypatch.setattr(humanmovevqa, "SAMPLE", str(folders["sample"]))
+    monkeypatch.setattr(rows, "SAMPLE", folders["sample"])
     monkeypatch.setenv("HUMANMOVEVQA_DATA", str(folders["environment"]))
     monkeypatch.setenv("HUMANMOVEVQA_REPO", "someone/humanmovevqa")
     monkeypatch.chdir(folders["beside"].parent)
@@ -146,7 +146,7 @@ def test_the_name_stands_for_the_first_of_five(built: Path, tmp_path: Path, monk
         humanmovevqa.HumanMoveVQA()
     monkeypatch.delenv("HUMANMOVEVQA_REPO")
     assert humanmovevqa.resolve() == (folders["sample"], None)
-    monkeypatch.setattr(humanmovevqa, "SAMPLE", str(tmp_path / "nothing"))
+    monkeypatch.setattr(rows, "SAMPLE", tmp_path / "nothing")
     with pytest.raises(DataError, match=r"no HumanMoveVQA dataset found: .* is absent; run `humanmovevqa build` here, or pass data_dir="):
         humanmovevqa.load()
     monkeypatch.setenv("HUMANMOVEVQA_DATA", str(tmp_path))
@@ -166,7 +166,7 @@ def test_rebuilt_folder_is_never_served_from_the_cache(cache: Path, tmp_path: Pa
     code = """
 import humanmovevqa, os
 from pathlib import Path
-from builder import export
+from builder import export, rows
 def build(robustness):
     rows = json.loads(Path("rows.json").read_text())
     for row in rows:

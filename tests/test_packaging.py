@@ -1,10 +1,9 @@
-"""What a person installs and reads agrees with what is there: requirements, wheel, README and CONTRIBUTING."""
+"""What a person installs agrees with what is there: requirements, wheel, and the tree that docs/architecture.md draws."""
 
 from __future__ import annotations
 
 import ast
 import importlib.metadata
-import os
 import re
 import shutil
 import subprocess
@@ -14,14 +13,11 @@ import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
 
+import documents
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from builder.store import write_track
-from builder.types import SourceError
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -87,88 +83,27 @@ def test_what_is_imported_is_declared():
     assert sorted(wrong) == [], "name it in pyproject.toml and pin it in requirements.txt"
 
 
-def readme_tree() -> set[str]:
-    """Paths of the files in README's tree: one line each, two spaces of indent per folder, folders end with a slash."""
-    block = re.search(r"## Files\n.*?```\w*\n(.*?)```", README, re.S)
-    assert block, "README has no tree under '## Files'"
+def drawn_tree() -> set[str]:
+    """Paths of the files in architecture.md's tree: one line each, two spaces of indent per folder, folders end with a slash."""
+    block = re.search(r"## Files\n.*?```\w*\n(.*?)```", documents.text("docs/architecture.md"), re.S)
+    assert block, "docs/architecture.md has no tree under '## Files'"
     files, folders = set(), []
     for line in filter(str.strip, block[1].splitlines()):
         depth = (len(line) - len(line.lstrip())) // 2
         name = line.split()[0]
-        assert len(line.split()) > 1, f"README says nothing about {name}"
+        assert len(line.split()) > 1, f"docs/architecture.md says nothing about {name}"
         folders[depth:] = [name]
         if not name.endswith("/"):
             files.add("".join(folders))
     return files
 
 
-def test_readme_tree_is_the_tree():
+def test_the_drawn_tree_is_the_tree():
     there = {p.relative_to(ROOT).as_posix() for folder in ("builder", "cards", "demo") for p in (ROOT / folder).rglob("*.*") if p.is_file()}
     there = {p for p in there if not p.startswith(("builder/sample/", "builder/clips/")) and not p.endswith(("__init__.py", ".pyc"))}
-    named = readme_tree()
-    assert sorted(there - named) == [], "these files are not in README's tree"
-    assert sorted(f for f in named if not (ROOT / f).exists()) == [], "README's tree names files that are not there"
-
-
-def help_text(*words: str) -> str:
-    command = [sys.executable, str(ROOT / "humanmovevqa.py"), *words, "--help"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"COLUMNS": "200"})
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
-def readme_commands() -> dict[str, set[str]]:
-    """Verb to options, of every `humanmovevqa VERB ...` line in README's code."""
-    code = "\n".join(re.findall(r"```\w*\n(.*?)```", README, re.S) + re.findall(r"`([^`\n]+)`", README))
-    out: dict[str, set[str]] = {}
-    for verb, rest in re.findall(r"^(?:\.venv/bin/)?humanmovevqa (export [a-z-]+|[a-z]+)\b([^#\n]*)", code, re.M):
-        out.setdefault(verb, set()).update(re.findall(r"--[a-z-]+", rest))
-    return out
-
-
-def test_readme_commands_exist():
-    commands = readme_commands()
-    assert {"list", "build"} <= commands.keys()
-    listed = help_text()
-    for verb, options in commands.items():
-        assert re.search(rf"\b{verb.split()[0]}\b", listed), f"README shows {verb!r}, which --help does not list"
-        assert sorted(o for o in options if o not in help_text(*verb.split())) == [], f"README shows options that {verb!r} does not have"
-
-
-@pytest.fixture(scope="module")
-def examples() -> dict[str, dict[str, Any]]:
-    """The plugins that CONTRIBUTING.md prints, run: what each defines, by its path."""
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    out = {}
-    for path, code in re.findall(r"```python\n# (builder/\S+)\n(.*?)```", text, re.S):
-        out[path] = {"__name__": path.removesuffix(".py").replace("/", ".")}
-        exec(compile(code, path, "exec"), out[path])
-    return out
-
-
-def test_contributed_source_and_lifter_work(examples: dict[str, dict[str, Any]], tmp_path: Path):
-    source, lifter = examples["builder/sources/floorpath.py"], examples["builder/lifters/npz_folder.py"]
-    steps = "\n".join(f"{0.01 * i},{0.04 * i},{0.5 * i}" for i in range(60))
-    (tmp_path / "walk.csv").write_text(f"left_m,forward_m,heading_deg\n{steps}\n", encoding="utf-8")
-    (clip,) = source["clips"](tmp_path)
-    (track,) = source["reference"](clip)
-    assert (clip.num_frames, track.num_frames, track.position_m[-1].round(2).tolist()) == (60, 60, [0.59, 0.9, 2.36])
-    write_track(tmp_path / f"{clip.clip_id}.npz", track)
-    (again,) = lifter["load"](tracks=str(tmp_path))(clip)
-    assert again.lifter == "npz_folder"
-    assert (again.position_m == track.position_m).all()
-    with pytest.raises(SourceError, match="found none"):
-        list(source["clips"](tmp_path / "floorpath"))
-
-
-def test_contributed_model_answers(examples: dict[str, dict[str, Any]]):
-    from builder import rows
-    from builder.evaluate import Ask, prompt
-    from builder.watching import Watch
-
-    asked = [prompt(Ask(item, 0)) for item in rows.read(str(rows.SAMPLE)).items[:3]]
-    replies = list(examples["builder/models/first_option.py"]["load"]()(Watch("clip"), asked))
-    assert [(r.key, r.text) for r in replies] == [(p.key, "A") for p in asked]
+    named = drawn_tree()
+    assert sorted(there - named) == [], "these files are not in the tree of docs/architecture.md"
+    assert sorted(f for f in named if not (ROOT / f).exists()) == [], "the tree of docs/architecture.md names files that are not there"
 
 
 def test_no_conflicting_front_matter():

@@ -1,7 +1,7 @@
 """One file per format that `humanmovevqa export` writes, and what they share.
 
-A format is a module with HELP (a line), a docstring that describes it, `arguments(parser)` and `run(args)`, which returns the
-exit code.  The file's name is the format's name, with "_" for "-"; files that begin with "_" are parts of formats.
+A format is a module with HELP (a line), EXAMPLE (a command), a docstring that describes it, `arguments(parser)` and `run(args)`,
+which returns the exit code.  The file's name is the format's name, with "_" for "-"; files that begin with "_" are parts of formats.
 """
 
 from __future__ import annotations

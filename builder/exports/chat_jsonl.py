@@ -14,6 +14,7 @@ from typing import Any
 from builder import exports, qwen, rows, sft, watching
 
 HELP = "conversations with videos, one JSON object per line"
+EXAMPLE = "humanmovevqa export chat-jsonl --data humanmovevqa --reasoning short --out chat"
 FILE = "train.jsonl"
 STYLES = ("parts", "tag")
 README = """\

@@ -17,6 +17,7 @@ from builder.exports import write_folder
 from builder.types import DataError
 
 HELP = "scores of runs as a model page's evaluation results"
+EXAMPLE = "humanmovevqa export hub-results --run runs/video --data your-name/humanmovevqa --out results"
 INDEX = "model-index.yaml"
 METRIC = "chance-normalised score"
 

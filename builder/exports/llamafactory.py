@@ -18,6 +18,7 @@ from builder.rows import Item
 from builder.types import DataError
 
 HELP = "training data and configuration for LLaMA-Factory"
+EXAMPLE = "humanmovevqa export llamafactory --data humanmovevqa --videos clips --out lf"
 INFO, NAME, FILE = "dataset_info.json", "humanmovevqa", "train.json"
 TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt", "system_tag": "system"}
 PLACE = "<video>"

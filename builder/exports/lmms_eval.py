@@ -17,6 +17,7 @@ from builder.exports import _lmms_eval_task, common_options, write_folder
 from builder.types import DataError
 
 HELP = "a task folder for lmms-eval"
+EXAMPLE = "humanmovevqa export lmms-eval --data your-name/humanmovevqa --out task"
 TASK = "humanmovevqa.yaml"
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
 METRICS = (("score_macro", True), ("score_micro", True), ("accuracy", True), ("invalid_rate", False))

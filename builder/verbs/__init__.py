@@ -12,6 +12,11 @@ from pathlib import Path
 from builder.types import BuildError, SourceError
 
 
+def quiet_option(verb: argparse.ArgumentParser, left: str = "results, warnings and errors") -> None:
+    """Add --quiet; `left` is what is still printed."""
+    verb.add_argument("--quiet", action="store_true", help=f"no progress, nothing but {left}")
+
+
 def lifter_options(verb: argparse.ArgumentParser) -> None:
     """Add --option."""
     verb.add_argument(

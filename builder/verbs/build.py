@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder import captioner, recipe
-from builder.terminal import bar
-from builder.types import BuildError
-from builder.verbs import at_least, lifter_options, options_of, sources_of
+from builder.terminal import bar, busy
+from builder.types import BuildError, SourceError
+from builder.verbs import at_least, lifter_options, options_of, quiet_option, sources_of
 
 if TYPE_CHECKING:
     from builder.pipeline import Plan
@@ -41,13 +41,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"name people by their clothes where several are in view; a checkpoint (default: {captioner.DEFAULT}) or http://HOST/v1#MODEL",
     )
     parser.add_argument("--recipe", default="default", metavar="NAME|FILE", help="thresholds, quotas and seed (default: default)")
-    parser.add_argument("--out", type=Path, default=Path("humanmovevqa"), help="dataset folder to write (default: ./humanmovevqa)")
-    parser.add_argument("--work", type=Path, default=Path("work"), help="work folder with one artefact per clip (default: ./work)")
+    parser.add_argument("--out", type=Path, default=Path("humanmovevqa"), metavar="DIR", help="folder to write (default: ./humanmovevqa)")
+    parser.add_argument("--work", type=Path, default=Path("work"), metavar="DIR", help="keeps what is done, clip by clip (default: ./work)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
     parser.add_argument(
         "--rank", type=int, default=None, metavar="R", help="process only every W-th clip from the R-th on; run without --rank to merge"
     )
-    parser.add_argument("--world-size", type=int, default=None, metavar="W")
+    parser.add_argument("--world-size", type=int, default=None, metavar="W", help="the number of ranks")
     parser.add_argument(
         "--stage", choices=STAGES, help="only lift, or only lift and ask, the clips or a rank's share; run without --stage to merge"
     )
@@ -70,7 +70,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="replace the recipe's seed")
     parser.add_argument("--strict", action="store_true", help="fail when a clip is skipped or a category can be guessed without watching")
     parser.add_argument("--no-report", action="store_true", help="leave report.html out")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+    quiet_option(parser, "warnings and errors")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,6 +79,9 @@ def run(args: argparse.Namespace) -> int:
 
     _need_sense(args)
     plan, changes = plan_of(args)
+    for name, _ in plan.sources:
+        if "." in name:
+            raise SourceError(f"source {name}: expected a file of builder/sources by its name, which every row bears; put yours there")
     whole = args.rank is None and args.stage is None
     if whole:
         export.check_target(args.out)
@@ -104,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
     mine = clips if args.rank is None else clips[args.rank :: args.world_size]
     workers = 1 if args.captioner is not None and not captioner.is_address(args.captioner) else args.workers  # its weights may fit but once
     only_lift = args.stage == "lift"
+    say(f"{len(mine)} clips of {', '.join(name for name, _ in plan.sources)}; what is done of them is kept in {args.work}")
     with bar("clips to tracks" if only_lift else "tracks to questions", len(mine), args.quiet) as progress:
         (pipeline.lift if only_lift else pipeline.process)(mine, plan, workers, progress)
     if not whole:
@@ -111,7 +115,9 @@ def run(args: argparse.Namespace) -> int:
         then = "without --stage, or with --stage ask" if only_lift else "without --rank and --stage to merge"
         say(f"{share}{len(mine)} clips done in {args.work}; when all are, run {then}; `humanmovevqa status {args.work}` says more")
         return 0
-    summary(corpus.merge(plan, clips, args.out, args.strict, not args.no_report, say, warn), args.out, say)
+    with busy("choosing questions that cannot be guessed, and writing them", args.quiet):
+        made = corpus.merge(plan, clips, args.out, args.strict, not args.no_report, say, warn)
+    summary(made, args.out, say)
     return 0
 
 

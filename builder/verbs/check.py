@@ -13,7 +13,7 @@ from typing import Any
 
 from builder import __version__, plugins
 from builder.terminal import bar
-from builder.verbs import licensed
+from builder.verbs import licensed, quiet_option
 
 HELP = "does this licensed copy look as expected?"
 EXAMPLE = "humanmovevqa check emdb=/data/EMDB"
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE=ROOT", help="a source of licensed recordings and the folder of your copy")
     parser.add_argument("--every-frame", action="store_true", help="read every fit of every clip, not only some (minutes)")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    quiet_option(parser, "what was found")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from builder.terminal import busy
 from builder.types import DataError
 
 HELP = "two runs, question by question"
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
 
     first, second = (runs.read([folder])[0] for folder in (args.first, args.second))
     try:
-        found = scoring.compare(first.graded, second.graded)
+        with busy("comparing", False):
+            found = scoring.compare(first.graded, second.graded)
     except ValueError as error:
         raise DataError(f"{args.first} and {args.second} cannot be compared: {error}") from None
     names = (first.title, second.title) if first.title != second.title else (args.first.name, args.second.name)

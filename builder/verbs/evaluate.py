@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builder.terminal import bar
 from builder.types import BuildError
-from builder.verbs import at_least, options_of
+from builder.verbs import at_least, options_of, quiet_option
 
 HELP = "a model's answers to the questions, and its scores"
 EXAMPLE = "humanmovevqa evaluate --model qwen3_vl=Qwen/Qwen3-VL-8B-Instruct --data humanmovevqa --videos clips --frames 64"
@@ -50,9 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--source", action="append", metavar="NAME[=ROOT]", help="where tracks come from, for models that see tracks; repeatable"
     )
     parser.add_argument("--lifter", metavar="NAME", help="what makes those tracks (default: groundtruth)")
-    parser.add_argument("--work", type=Path, default=Path("work"), help="work folder that keeps what was lifted (default: ./work)")
+    parser.add_argument("--work", type=Path, default=Path("work"), metavar="DIR", help="keeps what was lifted (default: ./work)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/<model>-<mode>-<digest>)")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the table, warnings and errors")
+    quiet_option(parser, "the table, warnings and errors")
 
 
 def run(args: argparse.Namespace) -> int:

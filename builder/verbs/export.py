@@ -9,17 +9,20 @@ import argparse
 from importlib import import_module
 
 from builder import exports
+from builder.terminal import Help
 
 HELP = "write a dataset in the form that another tool takes"
 EXAMPLE = "humanmovevqa export lmms-eval --data your-name/humanmovevqa --out tasks/humanmovevqa"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add one sub-command per format: `exports/<format>.py` gives HELP, `arguments(parser)`, `run(args)`, and describes itself."""
+    """Add one sub-command per format: `exports/<format>.py` gives HELP, EXAMPLE, `arguments(parser)`, `run(args)`, and describes itself."""
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT", help="what to write; each has its own --help")
     for name in exports.names():
         module = import_module(f"builder.exports.{name.replace('-', '_')}")
-        one = formats.add_parser(name, help=module.HELP, description=module.__doc__)
+        one = formats.add_parser(
+            name, help=module.HELP, description=module.__doc__, epilog=f"example:\n{module.EXAMPLE}", formatter_class=Help
+        )
         module.arguments(one)
         one.set_defaults(write=module.run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from builder import plugins, recipe
 
@@ -11,12 +12,16 @@ EXAMPLE = "humanmovevqa list"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """There are none."""
+    """Add the options of this verb."""
+    parser.add_argument("--json", action="store_true", help="print the names as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print every plugin and recipe by kind."""
-    for kind in plugins.PACKAGES:
-        print(f"{kind + ':':11} {', '.join(plugins.names(kind)) or '(none yet)'}")
-    print(f"{'recipes:':11} {', '.join(recipe.names())}")
+    found = {**{kind: plugins.names(kind) for kind in plugins.PACKAGES}, "recipes": recipe.names()}
+    if args.json:
+        print(json.dumps(found, indent=1))
+    else:
+        for kind, names in found.items():
+            print(f"{kind + ':':11} {', '.join(names) or '(none yet)'}")
     return 0

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.types import BuildError, DataError
+from builder.verbs import quiet_option
 from builder.verbs.demo import staged
 
 HELP = "publish a dataset, a Space or a model on the Hub"
@@ -47,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--message", default="", metavar="TEXT", help="the commit's message")
     parser.add_argument("--discard-edits", action="store_true", help="overwrite what somebody else has changed there")
     parser.add_argument("--dry-run", action="store_true", help="show what would change; send nothing")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    quiet_option(parser, "errors")
 
 
 def run(args: argparse.Namespace) -> int:

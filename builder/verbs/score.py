@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from builder.terminal import busy
+
 HELP = "runs into tables and pictures; needs no model"
 EXAMPLE = "humanmovevqa score runs/qwen3_vl-video-1a2b3c4d runs/qwen3_vl-blind-5e6f7a8b --out scores"
 
@@ -18,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="folder for table and pictures (default: the run's own, or ./scores for several)"
     )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON in place of the tables")
     parser.add_argument("--published", action="store_true", help="add the paper's published rows to the table, marked as such")
 
 
@@ -28,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from builder import runs, store, tables, viz
 
     found = runs.read(args.runs)
-    results = [runs.write_results(one) for one in found]
+    with busy("scoring", False):
+        results = [runs.write_results(one) for one in found]
     out: Path = args.out or (found[0].folder if len(found) == 1 else Path("scores"))
     store.need_folder(out)
     drops = runs.probe_drops(found)
@@ -41,11 +45,13 @@ def run(args: argparse.Namespace) -> int:
         if picture:
             store.write_atomic(out / name, picture.encode())
     rows = [*results, *(tables.PUBLISHED if args.published else ())]
+    text = json.dumps({"runs": results, "drops": drops}, indent=1, ensure_ascii=False)
     if len(found) > 1:
-        store.write_atomic(
-            out / "scores.json", (json.dumps({"runs": results, "drops": drops}, indent=1, ensure_ascii=False) + "\n").encode()
-        )
+        store.write_atomic(out / "scores.json", f"{text}\n".encode())
         store.write_atomic(out / "scores.md", tables.page(results).encode())
+    if args.json:
+        print(text)
+        return 0
     print("\n".join(tables.table(rows)))
     for result in results:
         print("\n".join(["", f"{result['title']}:", *tables.notes(result)]))

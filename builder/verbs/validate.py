@@ -13,7 +13,7 @@ from typing import Any
 
 from builder import recipe
 from builder.terminal import bar
-from builder.verbs import at_least, lifter_options, options_of, sources_of
+from builder.verbs import at_least, lifter_options, options_of, quiet_option, sources_of
 
 HELP = "a lifter against ground truth: drift, heading, and how many answers change"
 EXAMPLE = "humanmovevqa validate --source synthetic=60@7:filmed --lifter monocular --out validation"
@@ -24,13 +24,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", action="append", required=True, metavar="NAME[=ROOT]", help="a source with ground truth; repeatable")
     parser.add_argument("--lifter", default="monocular", metavar="NAME", help="the lifter to validate (default: monocular)")
     lifter_options(parser)
-    parser.add_argument("--recipe", default="default", metavar="NAME|FILE", help="the recipe whose questions are asked")
-    parser.add_argument("--out", type=Path, default=Path("validation"), help="folder for the results (default: ./validation)")
-    parser.add_argument("--work", type=Path, default=Path("work"), help="work folder that keeps what was lifted (default: ./work)")
+    parser.add_argument("--recipe", default="default", metavar="NAME|FILE", help="the recipe whose questions are asked (default: default)")
+    parser.add_argument("--out", type=Path, default=Path("validation"), metavar="DIR", help="for the results (default: ./validation)")
+    parser.add_argument("--work", type=Path, default=Path("work"), metavar="DIR", help="keeps what was lifted (default: ./work)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1; a lifter may use several cores itself)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
     parser.add_argument("--fit", action="store_true", help="also print the [robustness] sizes that these errors call for")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the table, warnings and errors")
+    quiet_option(parser, "the table, warnings and errors")
 
 
 def run(args: argparse.Namespace, shown: Callable[..., Any] | None = None) -> int:

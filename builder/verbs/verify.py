@@ -13,6 +13,7 @@ from pathlib import Path
 
 from builder.terminal import bar
 from builder.types import DataError
+from builder.verbs import quiet_option
 
 HELP = "check that a dataset's videos are there and the right ones"
 EXAMPLE = "humanmovevqa verify --data your-name/humanmovevqa --config emdb --videos clips"
@@ -22,7 +23,7 @@ SHOWN = 10
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument(
-        "--data", default="humanmovevqa", metavar="DIR|REPO", help="a built folder, or OWNER/NAME on the Hub (default: ./humanmovevqa)"
+        "--data", metavar="DIR|REPO", help="a built folder, or OWNER/NAME on the Hub (default: ./humanmovevqa, else the sample)"
     )
     parser.add_argument("--config", default="all", metavar="NAME", help="a source of the dataset (default: all)")
     parser.add_argument("--split", metavar="NAME", help="one split (default: all)")
@@ -31,21 +32,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--videos", type=Path, metavar="DIR", help="the folder with <source>/<sequence>/<clip>.mp4 (default: HUMANMOVEVQA_VIDEO_DIR)"
     )
     parser.add_argument("--fast", action="store_true", help="compare sizes, not SHA-256")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found, clip by clip")
-    parser.add_argument("--quiet", action="store_true", help="print the table only when something is wrong")
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="what was found, clip by clip, into FILE, or printed in place of the table"
+    )
+    quiet_option(parser, "what is wrong")
 
 
 def run(args: argparse.Namespace) -> int:
     """Check every clip, print a table, and say what is wrong."""
-    from builder import clip_files, export, hub
+    from builder import clip_files, export, hub, rows, store
 
     if args.quiet or not sys.stderr.isatty():
         hub.no_bars()
-    folder = hub.built_folder(args.data, args.revision)
+    data = args.data or rows.place()
+    folder = hub.built_folder(data, args.revision)
     have = export.configs(folder)
     if args.config not in have or (args.split and args.split not in have[args.config]):
         there = "; ".join(f"{c}: {', '.join(s)}" for c, s in have.items())
-        raise DataError(f"--config {args.config}{f' --split {args.split}' if args.split else ''}: {args.data} holds {there}")
+        raise DataError(f"--config {args.config}{f' --split {args.split}' if args.split else ''}: {data} holds {there}")
     root = clip_files.folder(args.videos)
     splits = {s: files for s, files in have[args.config].items() if args.split in (None, s)}
     clips = clip_files.wanted(export.rows((f for files in splits.values() for f in files), clip_files.Wanted._fields))
@@ -54,8 +58,12 @@ def run(args: argparse.Namespace) -> int:
     wrong = [f for f in findings if f.verdict != clip_files.FOUND]
     if args.json:
         record = [{"source": f.clip.source, "video_path": f.clip.video_path, "verdict": f.verdict, "detail": f.detail} for f in findings]
-        args.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    if wrong or not args.quiet:
+        text = json.dumps(record, indent=1)
+        if args.json == "-":
+            print(text)
+        else:
+            store.write_atomic(Path(args.json), f"{text}\n".encode())
+    if args.json != "-" and (wrong or not args.quiet):
         _table(clip_files.tally(findings), clip_files.VERDICTS)
     for finding in wrong[:SHOWN]:
         print(f"{finding.verdict}: {finding.clip.video_path}: {finding.detail}", file=sys.stderr)

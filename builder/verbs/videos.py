@@ -13,7 +13,7 @@ from pathlib import Path
 from builder import plugins
 from builder.terminal import bar
 from builder.types import HumanMoveError, SetupError
-from builder.verbs import at_least, licensed
+from builder.verbs import at_least, licensed, quiet_option
 
 HELP = "make and verify the clips of a licensed copy"
 EXAMPLE = "humanmovevqa videos emdb=/data/EMDB --out videos"
@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--longest-side", type=int, default=960, metavar="PIXELS", help="of the videos; images are never enlarged (default: 960)"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    quiet_option(parser, "errors")
 
 
 def run(args: argparse.Namespace) -> int:
