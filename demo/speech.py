@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import os
 import queue
+import re
 import sys
 import threading
 import time
@@ -205,7 +206,7 @@ def _sides(name: str, prompt: Prompt, shown: Scene) -> Iterator[Said]:
                 last = part
                 yield replace(said, text=part.reply.text[:LONGEST])
     except HumanMoveError as error:
-        yield replace(nothing, detail=" ".join(str(error).split())[:300])
+        yield replace(nothing, detail=_line_of(error))
         return
     except Exception as error:
         print(f"humanmovevqa demo: {answerer.label}: {type(error).__name__}: {error}", file=sys.stderr)
@@ -215,6 +216,12 @@ def _sides(name: str, prompt: Prompt, shown: Scene) -> Iterator[Said]:
         yield replace(nothing, detail="It gave no reply.")
         return
     yield _whole(said, prompt, last)
+
+
+def _line_of(error: HumanMoveError) -> str:
+    """An error as the visitor may read it: one line, files by their names alone."""
+    text = re.sub(r"(?<!\S)(/[^\s:/]+)+/([^\s:/]+)", r"\2", " ".join(str(error).split()))
+    return text[:300]
 
 
 def _whole(said: Said, prompt: Prompt, last: Heard) -> Said:
