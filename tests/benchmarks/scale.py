@@ -157,9 +157,9 @@ def row(clips: int, stage: str, seconds: float, nodes: int, files: float, size: 
 
 def hours(seconds: float) -> str:
     """A duration in the unit that suits it."""
-    for unit, name in ((86400 * 3, "d"), (3600, "h"), (60, "min")):
-        if seconds >= (2 if name == "d" else 1) * unit:
-            return f"{seconds / (86400 if name == 'd' else unit):,.1f} {name}"
+    for unit, name, least in ((86400, "d", 3), (3600, "h", 1), (60, "min", 1)):
+        if seconds >= least * unit:
+            return f"{seconds / unit:,.1f} {name}"
     return f"{seconds:.1f} s"
 
 
