@@ -51,7 +51,8 @@ READ_ONLY = (
     (r"^make (build|test|lint)$", "continuous integration runs it (.ci/run)"),
     (r"^make (demo|bench|evidence|sample|gallery|clean)$", "minutes or hours, or it changes the checkout"),
     (r"^python tests/evidence\.py", "minutes or hours"),
-    (r"^(hf|pip) ", "another program's command"),
+    (r"^(hf|pip|srun|for) ", "another program's command"),
+    (r"humanmovevqa status ", "a work folder of yours; test_standing.py runs it on its own"),
     (r"emdb=|rich=|egobody=|ROOT", "a licensed copy; test_datasets.py and test_strangers.py run the like on generated ones"),
     (r" push |--data your-name/", "a Hub; test_hub.py and test_exports.py run the like against one on this machine"),
     (
