@@ -180,6 +180,13 @@ MISTAKES = {
 }
 
 
+@pytest.mark.parametrize("port", ["-1", "99999999"])
+def test_a_port_that_cannot_be_is_one_line(told: Callable[..., tuple[int, list[str]]], port: str):
+    code, lines = told("demo", "--port", port)
+    assert (code, len(lines)) == (2, 1)
+    assert re.search(rf"--port.*expected .*0.*{port}|--port {port}: expected a port from 0 to 65535", lines[0])
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_line(told: Callable[..., tuple[int, list[str]]], name: str):
     text = (recipe.FOLDER / "default.toml").read_text()

@@ -12,12 +12,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from builder.types import SetupError
+from builder.types import BuildError, SetupError
 from builder.verbs import at_least
 
 HELP = "open the demo: upload a clip, see where the person went, ask"
 EXAMPLE = "humanmovevqa demo --port 7860"
 PROGRAM = "demo"
+LAST_PORT = 65535
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -39,6 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Become the demo's process.  Raises SetupError when gradio is missing, BuildError for an impossible port."""
     at_least(args, port=0)
+    if args.port > LAST_PORT:
+        raise BuildError(f"--port {args.port}: expected a port from 0 to {LAST_PORT}")
     given = ["--port", str(args.port), "--host", args.host, *(word for spec in args.model for word in ("--model", spec))]
     given += ["--lifter", args.lifter] if args.lifter else []
     given += ["--stage", args.stage] if args.stage else []
