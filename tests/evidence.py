@@ -136,9 +136,6 @@ def paper_scale() -> dict[str, Any]:
     return measured()
 
 
-STUDY = ("synthetic=150@11", "synthetic=150@12:filmed", f"tracks={DATA / 'tracks'}")  # three groups of open tracks
-
-
 def track_reader() -> dict[str, Any]:
     """The packaged track reader on people it has never seen: true, noisy and lifted tracks, blind, in new words, and its time."""
     from benchmarks.read import read
@@ -147,18 +144,6 @@ def track_reader() -> dict[str, Any]:
 
     lifted = exam.measure_lifted(VALIDATED_ON, "monocular", ROOT / "work" / "evidence" / "lifter" / "work")
     return {**exam.measure(number=100), "films": lifted, "milliseconds": read()}
-
-
-def study_cross() -> dict[str, Any]:
-    """Small track readers, each learnt from one group of tracks or from all, asked about people of every group."""
-    scratch = ROOT / "work" / "evidence" / "study_cross"
-    command = [sys.executable, str(ROOT / "humanmovevqa.py"), "train", "--model", "track_reader", "--recipe", "cross"]
-    command += [part for source in STUDY for part in ("--source", source)]
-    command += ["--set", "people=150", "--set", "steps=240", "--work", str(scratch / "work"), "--out", str(scratch / "out")]
-    subprocess.run(command, check=True)
-    shutil.copyfile(scratch / "out" / "study.svg", ROOT / "docs" / "study_cross.svg")
-    found: dict[str, Any] = json.loads((scratch / "out" / "study.json").read_text())
-    return found
 
 
 MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
@@ -171,7 +156,6 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "rows_sample": rows_sample,
     "paper_scale": paper_scale,
     "track_reader": track_reader,
-    "study_cross": study_cross,
 }
 
 
@@ -193,8 +177,6 @@ def code_of(name: str) -> str:
         sources = [pipeline.code_of(source) for source in ("emdb", "rich", "egobody")]
         shared = lifting.code_digest("assemble", "body", "recordings", "referent", "unpickle")
         return store.digest(sources, shared, store.file_digest(RECIPES / "default.toml"))
-    if name == "study_cross":  # small trainings of an hour: made again when what readers are told or who they learn from changes
-        return store.digest(lifting.code_digest("told", "sources/synthetic", "performer"), store.file_digest(RECIPES / "default.toml"))
     if name == "track_reader":
         asking = lifting.code_digest("assemble", "reader", "scoring", "told", "wordings", "train/exam")
         weights = store.file_digest(ROOT / "builder" / "models" / "track_reader.safetensors")
@@ -263,7 +245,6 @@ def render(found: dict[str, dict[str, Any]]) -> str:
     lines += ["", *score_lines(results["rows_sample"])]
     lines += ["", *scale_lines(results["paper_scale"])]
     lines += ["", *reader_lines(results["track_reader"])]
-    lines += ["", *study_lines(results["study_cross"])]
     return "\n".join(lines) + "\n"
 
 
@@ -306,20 +287,6 @@ def reader_lines(r: dict[str, Any]) -> list[str]:
         "|" + "---|" * (1 + len(columns)),
         row("mean of seven categories", [interval(one) for one in columns.values()]),
         *(row(f"- {c}", [f"{one['by_category'][c]:.1f}" for one in columns.values()]) for c in r["true"]["by_category"]),
-    ]
-
-
-def study_lines(found: dict[str, Any]) -> list[str]:
-    """The cross-dataset study, in Markdown."""
-    from builder.train import studies
-
-    plan = found["identity"]["plan"]
-    _, _, *lines = studies.table(found)
-    return [
-        f"`train --recipe cross` on three groups of open tracks: track readers of {plan['steps']} steps each, far from trained to the end",
-        "(the second group are short scripts about one place, the third 36 real motions, of which few are asked; `docs/study_cross.svg`):",
-        "",
-        *lines,
     ]
 
 

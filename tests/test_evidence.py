@@ -72,10 +72,3 @@ def test_the_track_reader_meets_its_bar():
     assert abs(result["hidden"]["score_macro"]) <= 5.0
     assert result["true"]["score_macro"] - result["reworded"]["score_macro"] <= 6.0
     assert result["milliseconds"]["one question"] < 20.0
-
-
-def test_the_study_learns_from_three_groups_and_from_all():
-    results = evidence.read()["study_cross"]["result"]["results"]
-    groups = [name for name in results if name != "joint"]
-    assert len(groups) >= 3
-    assert all(set(one["by_group"]) == set(groups) for one in results.values())
