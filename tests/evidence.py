@@ -253,12 +253,12 @@ def code_of(name: str) -> str:
         sources = [pipeline.code_of(source) for source in ("emdb", "rich", "egobody")]
         shared = lifting.code_digest("assemble", "body", "recordings", "referent", "unpickle")
         return store.digest(sources, shared, store.file_digest(RECIPES / "default.toml"))
-    if name in ("track_reader", "study_cross"):  # the study is of the reader's own code: who asks is measured by the others
-        known = [lifting.code_digest("reader", "told", "wordings", "train"), store.file_digest(RECIPES / "default.toml")]
-        if name == "track_reader":
-            known += [pipeline.code_of("synthetic", "monocular"), lifting.code_digest("assemble", "scoring")]
-            known += [store.file_digest(ROOT / "builder" / "models" / "track_reader.safetensors")]
-        return store.digest(known)
+    if name == "study_cross":  # made again when what readers are told or who they learn from changes
+        return store.digest(lifting.code_digest("told", "sources/synthetic", "performer"), store.file_digest(RECIPES / "default.toml"))
+    if name == "track_reader":
+        asking = lifting.code_digest("assemble", "reader", "scoring", "told", "wordings", "train/exam")
+        weights = store.file_digest(ROOT / "builder" / "models" / "track_reader.safetensors")
+        return store.digest(pipeline.code_of("synthetic", "monocular"), asking, weights, store.file_digest(RECIPES / "default.toml"))
     recipe = store.file_digest(RECIPES / ("paper.toml" if name == "blind_paper" else "default.toml"))
     source = "tracks" if name == "blind_real" else "synthetic"
     return store.digest(pipeline.code_of(source, "monocular" if name.startswith("lifter") else lifting.TRUTH), recipe)

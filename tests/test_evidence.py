@@ -11,8 +11,6 @@ CAMERA_KINDS = {"static": ("static",), "rotating": ("panning",), "moving": ("fol
 
 @pytest.mark.parametrize("name", evidence.MEASUREMENTS)
 def test_evidence_is_of_this_code(name: str):
-    if name in evidence.LATE and name not in evidence.read():
-        pytest.skip(f"not measured yet: python tests/evidence.py {name}")
     stored = evidence.read()[name]
     assert stored["code"] == evidence.code_of(name), "the code that decides answers has changed since: run `make evidence`"
     assert len(stored["commit"]) == 40
@@ -70,12 +68,15 @@ def test_a_hundred_times_as_many_people_cannot_be_guessed_either():
 
 
 def test_the_track_reader_meets_its_bar():
-    """On people it has never seen; 40 above its blind version is the least, no category under 20."""
+    """On people it has never seen: 40 above its blind version is the least, 75 on true tracks and 60 on lifted ones the aim, no category
+    under 20, and at most 5 points lost in words never seen."""
     result = evidence.read()["track_reader"]["result"]
     assert result["people"] >= 100
     assert result["true"]["score_macro"] - result["hidden"]["score_macro"] >= 40.0
-    assert len(result["true"]["by_category"]) == 7
-    for shown in (result["true"], result["films"]["true"], result["films"]["lifted"]):
+    assert result["true"]["score_macro"] >= 75.0
+    assert result["films"]["lifted"]["score_macro"] >= 60.0
+    for shown in (result["true"], result["noisy"], result["reworded"], result["films"]["lifted"]):
+        assert len(shown["by_category"]) == 7
         assert min(shown["by_category"].values()) >= 20.0
     assert abs(result["hidden"]["score_macro"]) <= 5.0
     assert result["true"]["score_macro"] - result["reworded"]["score_macro"] <= 5.0

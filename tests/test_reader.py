@@ -215,6 +215,14 @@ def test_a_training_that_is_stopped_goes_on_to_the_same_weights(learnt: lessons.
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
     assert json.loads((tmp_path / "whole" / "curves.json").read_text()) == json.loads((tmp_path / "stopped" / "curves.json").read_text())
     assert fit("whole") == whole  # finished: nothing is trained again
+    monkeypatch.setattr(wordings, "learnt", lambda: ["Never heard before?"])
+    (tmp_path / "longer").mkdir()
+    start = tmp_path / "whole" / training.WEIGHTS
+    longer = training.fit(learnt, None, plan, tmp_path / "longer", lambda title, total: until(-1), lambda text: None, start)
+    (_, old, _), (_, new, head) = reader.load(start), reader.load(longer)
+    assert head["steps"] == 40
+    assert new.known[: len(old.known)] == old.known
+    assert {"never", "heard", "before"} <= set(new.known)
 
 
 def test_it_learns_what_it_is_shown(people: list[tuple[Motion, list[Question]]]):

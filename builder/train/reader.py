@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -38,37 +38,57 @@ class Plan:
     work: Path = Path("work")
 
 
-def train(plan: Plan, out: Path, bars: Bars, say: Callable[[str], None]) -> Path:
-    """Write the reader's weights, curves and card into `out` and return the weights' path.  The same call goes on where it stopped."""
+def train(plan: Plan, out: Path, bars: Bars, say: Callable[[str], None], start: Path | None = None) -> Path:
+    """Write the reader's weights, curves and card into `out` and return the weights' path.  The same call goes on where it stopped.
+
+    `start` is a reader to go on from, for instance because there are new wordings to learn.
+    """
     store.need_folder(out)
     with bars("people written down", -(-plan.people // 25)) as progress:
         known = lessons(CAST, plan.people, plan.work, plan.workers, progress)
     watched = min(WATCHED, plan.people // 4)
     learnt = known.only(range(len(known.count) - watched))
-    weights = fit(learnt, known.only(range(len(known.count) - watched, len(known.count))), plan, out, bars, say)
+    weights = fit(learnt, known.only(range(len(known.count) - watched, len(known.count))), plan, out, bars, say, start)
     write_card(weights, bars)
     return weights
 
 
-def fit(learnt: Lessons, watched: Lessons | None, plan: Plan, out: Path, bars: Bars, say: Callable[[str], None]) -> Path:
-    """Train on these lessons, watching the score on others, and return the path of the weights in `out`.
+def fit(
+    learnt: Lessons,
+    watched: Lessons | None,
+    plan: Plan,
+    out: Path,
+    bars: Bars,
+    say: Callable[[str], None],
+    start: Path | None = None,
+) -> Path:
+    """Train on these lessons, from nothing or from the reader `start`, watching the score on others; the weights' path in `out`.
 
-    Every `steps / 20` steps a checkpoint is written; it is of these lessons and this plan alone, and any other is passed over.
+    Every `steps / 10` steps a checkpoint is written; it is of these lessons and this plan alone, and any other is passed over.
     """
     import torch
 
     weights = out / WEIGHTS
     words = reader.Words.of([*learnt.texts, *learnt.phrases, *wordings.learnt()])
-    shape = reader.Shape(words=len(words.known))
+    before: dict[str, Any] = {}
+    if start is not None:
+        old, spoken, before = reader.load(start)
+        words = reader.Words((*spoken.known, *(w for w in words.known if w not in spoken.known)))
+    shape = replace(reader.Shape(**before["shape"]), words=len(words.known)) if before else reader.Shape(words=len(words.known))
     known = asdict(plan) | {"work": "", "workers": 0}
-    code = store.digest(known, asdict(shape), reader.FORMAT, told.COLUMNS, [q.id for q in learnt.questions])
+    code = store.digest(known, asdict(shape), reader.FORMAT, told.COLUMNS, before.get("plan"), [q.id for q in learnt.questions])
     if weights.is_file() and reader.load(weights)[2].get("plan") == code:
         return weights
     batches = Batches(learnt, words, plan.seed)
     torch.manual_seed(plan.seed)
     net = reader.network(shape)
     size = sum(p.numel() for p in net.parameters())
-    tutor = tutoring(shape, batches.programs)
+    if before:
+        weights_before = old.state_dict()
+        new = net.state_dict()["word.weight"]
+        weights_before["word.weight"] = torch.cat([weights_before["word.weight"], new[len(spoken.known) :]])
+        net.load_state_dict(weights_before)
+    tutor = None if before else tutoring(shape, batches.programs)
     threads = ThreadPoolExecutor(2)
     halves = Halves(net, tutor, threads)
     everything = halves.parameters
@@ -87,10 +107,11 @@ def fit(learnt: Lessons, watched: Lessons | None, plan: Plan, out: Path, bars: B
         if kept["code"] == code:
             state = kept["state"]
             net.load_state_dict(kept["net"])
-            tutor.load_state_dict(kept["tutor"])
+            if tutor is not None:
+                tutor.load_state_dict(kept["tutor"])
             optimiser.load_state_dict(kept["optimiser"])
             say(f"going on from step {state['step']}")
-    every, started = max(1, plan.steps // 20), time.process_time() - state["seconds"]
+    every, started = max(1, plan.steps // 10), time.process_time() - state["seconds"]
     net.train()
     with bars("optimiser steps", plan.steps) as progress, threads, one_thread():
         for step, batch in enumerate(batches, start=1):
@@ -112,14 +133,19 @@ def fit(learnt: Lessons, watched: Lessons | None, plan: Plan, out: Path, bars: B
                 if watched is not None:
                     state["history"][-1]["score"] = exam.report(net, words, {"watched": watched})["score_macro"]
                     net.train()
-                parts = {"net": net.state_dict(), "tutor": tutor.state_dict(), "optimiser": optimiser.state_dict()}
+                parts = {
+                    "net": net.state_dict(),
+                    "tutor": tutor.state_dict() if tutor is not None else {},
+                    "optimiser": optimiser.state_dict(),
+                }
                 torch.save({"code": code, "state": state, **parts}, out / "checkpoint.tmp")
                 (out / "checkpoint.tmp").replace(out / CHECKPOINT)
                 store.write_atomic(out / "curves.json", (json.dumps(state["history"], indent=1) + "\n").encode())
                 store.write_atomic(out / "curves.svg", learning.curves(state["history"]).encode())
             progress(step, plan.steps, "")
-    about = {"people": len(learnt.count), "questions": len(learnt.questions), "steps": plan.steps, "parameters": size}
-    about |= {"cpu_seconds": state["seconds"], "seed": plan.seed, "recipe": "default", "views": VIEWS, "plan": code}
+    steps, seconds = plan.steps + before.get("steps", 0), state["seconds"] + before.get("cpu_seconds", 0.0)
+    about = {"people": len(learnt.count), "questions": len(learnt.questions), "steps": steps, "parameters": size}
+    about |= {"cpu_seconds": seconds, "seed": plan.seed, "recipe": "default", "views": VIEWS, "plan": code}
     reader.save(weights, net, shape, words, about)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return weights

@@ -113,15 +113,15 @@ def tutoring(shape: reader.Shape, programs: Programs) -> Any:
 
 
 class Halves:
-    """A network and its tutor twice over, with the same weights: each half of a batch goes through its own in a thread of its own.
+    """A network and its tutor, if it has one, twice over, with the same weights: each half of a batch has its own, in its own thread.
 
     Two cores then meet once a step, and not once an operation, which halves the time where other work shares them.
     """
 
     def __init__(self, net: Any, tutor: Any, threads: Executor) -> None:
         self.first, self.second, self.threads = (net, tutor), (deepcopy(net), deepcopy(tutor)), threads
-        self.parameters: list[Any] = [p for module in self.first for p in module.parameters()]
-        self.copies: list[Any] = [p for module in self.second for p in module.parameters()]
+        self.parameters: list[Any] = [p for module in self.first if module is not None for p in module.parameters()]
+        self.copies: list[Any] = [p for module in self.second if module is not None for p in module.parameters()]
         for own, copy in zip(self.parameters, self.copies, strict=True):
             copy.data = own.data
 
@@ -148,12 +148,12 @@ def _part(batch: Sequence[Any], part: slice) -> tuple[Any, ...]:
     return [t[part] for t in tables], there[part], questions[part], phrases, offers[part], answers[part], [h[part] for h in helps]
 
 
-def _backward(net: Any, tutor: Callable[..., Any], batch: Sequence[Any], share: float) -> float:
+def _backward(net: Any, tutor: Callable[..., Any] | None, batch: Sequence[Any], share: float) -> float:
     import torch
 
     tables, there, questions, phrases, offers, answers, helps = batch
     gist = net.listen(questions.flatten(0, 1))
     scores, found = net.answer(*net.read(tables, there), gist, phrases, offers)
     loss = torch.nn.functional.cross_entropy(scores.flatten(0, 1), answers.flatten())
-    (share * (loss + tutor(tables, gist, found, helps))).backward()
+    (share * (loss if tutor is None else loss + tutor(tables, gist, found, helps))).backward()
     return share * float(loss.item())

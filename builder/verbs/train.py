@@ -20,7 +20,7 @@ from builder.verbs import at_least
 
 HELP = "fine-tune a model on the train split"
 EXAMPLE = "humanmovevqa train --model qwen3_vl=Qwen/Qwen3-VL-8B-Instruct --data humanmovevqa --videos clips --out tuned"
-MODELS = ("qwen3_vl=CHECKPOINT", "track_reader")
+MODELS = ("qwen3_vl=CHECKPOINT", "track_reader", "track_reader=FILE")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,13 +78,15 @@ def run(args: argparse.Namespace) -> int:
     values = [v.strip() for v in (args.values or "").split(",") if v.strip()]
     if not args.recipe and (values or args.source):
         raise SetupError("--values and --source belong to a study; name it with --recipe")
-    if name == "track_reader" and not checkpoint:
+    if name == "track_reader":
         made = sft.tuned(numbers, reader.Plan(work=args.work, workers=args.workers))
+        if args.recipe and checkpoint:
+            raise SetupError(f"--model {args.model}: a study trains its readers from nothing; leave out {checkpoint}")
         if args.recipe:
             student = studies.Readers(tuple(args.source or (lessons.CAST,)), made, bars, say)
             print(studies.study(args.recipe, student, values, args.out, say))
         else:
-            print(reader.train(made, args.out, bars, say))
+            print(reader.train(made, args.out, bars, say, Path(checkpoint) if checkpoint else None))
         return 0
     if name != "qwen3_vl" or not checkpoint:
         raise SetupError(f"--model {args.model}: expected {' or '.join(MODELS)}")

@@ -27,7 +27,7 @@ def milliseconds(what: Callable[[], Any]) -> float:
         started = time.process_time()
         what()
         spent.append(1000 * (time.process_time() - started))
-    return sorted(spent)[TIMES // 2]
+    return round(sorted(spent)[TIMES // 2], 2)
 
 
 def read() -> dict[str, float]:
