@@ -32,7 +32,7 @@ CHUNK = 25  # people in one file of the work folder
 TOGETHER = 500  # people whose questions are flattened together
 KEPT = ("id", "category", "template", "quantity", "window", "text", "options", "answer")  # of a question
 POOL = 20  # questions of a person and category
-WORDINGS = 12  # of each question
+WORDINGS = 24  # of each question
 MISHEARD = 0.04  # share of a question's words that are hidden in training
 
 
@@ -295,4 +295,5 @@ class Batches:
 def _said(text: str, words: reader.Words) -> list[list[int]]:
     """The word numbers of a question as it stands, and of it in WORDINGS other ways."""
     draw = random.Random(hashlib.sha256(text.encode()).hexdigest())
-    return [words.numbers(t, reader.LONGEST) for t in (text, *(wordings.reworded(text, draw) for _ in range(WORDINGS)))]
+    others = [wordings.reworded(text, draw, share=draw.choice((0.4, 0.7, 1.0))) for _ in range(WORDINGS)]
+    return [words.numbers(t, reader.LONGEST) for t in (text, *others)]
