@@ -240,12 +240,19 @@ def code_of(name: str) -> str:
     from builder import lifting, lineage, pipeline, store
     from builder.recipe import FOLDER as RECIPES
 
+    def lifted(source: str) -> str:
+        """What decides a track by the default lifter.  It imports the readers of pickles for nothing that it does to a video."""
+        return lineage.code_of(f"sources/{source}", "lifters/monocular", "lifting", "video", without=("unpickle",))
+
+    def asked(source: str) -> str:
+        return store.digest(lifting.code_digest(*pipeline.ASKING), lifted(source))
+
     if name == "lifter_fit":
-        return lifting.code_of("synthetic", "monocular")
+        return lifted("synthetic")
     if name == "rows_sample":
         asking = ("evaluate", "models", "priors", "prompts", "rows", "runs", "scoring", "watching")
         data = store.file_digest(ROOT / "builder" / "sample" / "manifest.json")
-        return store.digest(lifting.code_digest(*asking), pipeline.code_of("sample", "monocular"), data)
+        return store.digest(lifting.code_digest(*asking), asked("sample"), data)
     if name == "spoilt_files":
         readers = ("export", "fits", "footage", "listing", "plans", "prompts", "recipe", "runs", "store", "unpickle", "video")
         return lineage.code_of(*readers, "sources/tracks", "lifters/gvhmr", "lifters/prompthmr", "lifters/wham")
@@ -258,10 +265,10 @@ def code_of(name: str) -> str:
     if name == "track_reader":
         asking = lifting.code_digest("assemble", "reader", "scoring", "told", "wordings", "train/exam")
         weights = store.file_digest(ROOT / "builder" / "models" / "track_reader.safetensors")
-        return store.digest(pipeline.code_of("synthetic", "monocular"), asking, weights, store.file_digest(RECIPES / "default.toml"))
+        return store.digest(asked("synthetic"), asking, weights, store.file_digest(RECIPES / "default.toml"))
     recipe = store.file_digest(RECIPES / ("paper.toml" if name == "blind_paper" else "default.toml"))
     source = "tracks" if name == "blind_real" else "synthetic"
-    return store.digest(pipeline.code_of(source, "monocular" if name.startswith("lifter") else lifting.TRUTH), recipe)
+    return store.digest(asked(source) if name.startswith("lifter") else pipeline.code_of(source), recipe)
 
 
 def read() -> dict[str, dict[str, Any]]:

@@ -221,7 +221,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     subject = scene.example(scene.FIRST).subject
     assert subject is not None
-    known = readers.Words.of([t for q in subject.questions(3) for t in (q.text, *q.options)], least=1)
+    known = readers.Words.of([t for q in subject.questions(3) for t in (q.text, *q.options)])
     torch.manual_seed(0)
     shape = readers.Shape(len(known.known), width=24, heads=2, readers=1, listeners=1, askers=1, gist=2, inner=24)
     path = tmp_path_factory.mktemp("reader") / "track_reader.safetensors"

@@ -239,7 +239,7 @@ def test_card_holds_the_numbers_of_the_build_and_nothing_unknown(tmp_path: Path)
     for line in (
         "15 questions, by source, split and category:",
         "| synthetic | test | 1 | 1 | 1 | 0 | 0 | 0 | 1 | 4 |",
-        "1,234 tracks were asked, 3.1 published questions each on average.",
+        "1,234 tracks were asked, and 3.1 answers of each survived on average, before balancing.",
         "| ordering | 77 | 5 |",
         "Recipe `default` (abcd), seed 7.",
         "| category | synthetic | questions |",

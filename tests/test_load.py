@@ -217,7 +217,7 @@ def test_hook_matches_the_installed_datasets(tmp_path: Path, monkeypatch: pytest
         assert {"builder_configs", "default_config_name"} <= set(inspect.signature(datasets.load.BuilderConfigsParameters).parameters)
         assert "dataset_module_factory" in datasets.load.load_dataset_builder.__code__.co_names
         with pytest.raises((ConnectionError, FileNotFoundError, ValueError)):
-            datasets.load_dataset("humanmovevqa")
+            datasets.load_dataset("humanmovevqa", cache_dir=str(tmp_path))
         humanmovevqa.register()
         wrapped = datasets.load.dataset_module_factory
         humanmovevqa.register()

@@ -14,6 +14,7 @@ import pickle
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, ClassVar
 
 import numpy as np
@@ -99,7 +100,7 @@ def _npy(file: Any, size: int, known: Mapping[str, Any]) -> Any:
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(file)
-    except ValueError as error:
+    except (ValueError, SyntaxError, TokenError) as error:  # the last two from numpy's attempts to read a spoilt header
         raise Refused(f"is no .npy ({' '.join(str(error).split())[:100]})") from None
     if dtype.hasobject:
         return _unpickled(Stream(file, size - file.tell()), known)
