@@ -221,7 +221,9 @@ def test_label_truth_is_tested_as_widely_as_readme_says():
 
 
 def test_documents_stay_small():
-    assert len(README.encode()) < 18_000
+    prose = re.sub(r"<!-- measured: begin -->.*<!-- measured: end -->", "", README, flags=re.S)
+    assert len(prose.encode()) < 13_000
+    assert len(README.encode()) < 20_000
     assert sum(p.stat().st_size for p in (ROOT / "docs").rglob("*") if p.is_file()) < 3_000_000
 
 
