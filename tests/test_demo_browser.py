@@ -341,7 +341,8 @@ def test_eight_who_lift_at_once_wait_in_line_and_get_their_own(chromium: Any, tm
         write_clip(tmp_path / f"{name}.mp4", (f.image for f in read_frames(clips / f"{name}.mp4", end_s=2.5)), 30.0)
     with served(tmp_path / "tmp", HUMANMOVEVQA_WEIGHTS=str(networks)) as where:
         pages = [opened(chromium, where) for _ in names]
-        (server,) = [p for p in psutil.Process().children() if "demo" in p.cmdline()]
+        # The other tests' server may be running as well: ours was started last.
+        server = max((p for p in psutil.Process().children() if "demo" in p.cmdline()), key=lambda p: p.create_time())
         for page, name in zip(pages, names, strict=True):
             page.set_input_files("#clip input[type=file]", str(tmp_path / f"{name}.mp4"))
         for page in pages:
