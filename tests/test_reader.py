@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder import evaluate, geometry, motion, plugins, reader, recipe, rows, selection, told, watching, wordings
+from builder import cli, evaluate, geometry, motion, plugins, reader, recipe, rows, selection, told, watching, wordings
 from builder.performer import cast_clips, cast_reference
 from builder.quantities import Measures
 from builder.train import exam, lessons
@@ -293,3 +293,11 @@ def test_the_packaged_reader_is_small_quick_and_reads():
     for _ in range(5):
         reader.choose(net, words, seen, asked)
     assert (time.process_time() - started) / 5 < 0.2  # tests/benchmarks/read.py measures it; this is against a slip of magnitude
+
+
+def test_a_reader_that_is_not_there_is_said_before_anybody_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    work, out = tmp_path / "work", tmp_path / "out"
+    assert cli.main(["train", "--model", f"track_reader={tmp_path / 'no'}", "--work", str(work), "--out", str(out)]) == 2
+    assert f"no track reader {tmp_path / 'no'}" in capsys.readouterr().err
+    assert not work.exists()
+    assert not out.exists()

@@ -43,6 +43,8 @@ def train(plan: Plan, out: Path, bars: Bars, say: Callable[[str], None], start: 
 
     `start` is a reader to go on from, for instance because there are new wordings to learn.
     """
+    if start is not None:
+        reader.load(start)  # so that a wrong file is said now and not after minutes
     store.need_folder(out)
     with bars("people written down", -(-plan.people // 25)) as progress:
         known = lessons(CAST, plan.people, plan.work, plan.workers, progress)
