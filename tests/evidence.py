@@ -241,8 +241,8 @@ def code_of(name: str) -> str:
     from builder.recipe import FOLDER as RECIPES
 
     def lifted(source: str) -> str:
-        """What decides a track by the default lifter.  It imports the readers of pickles for nothing that it does to a video."""
-        return lineage.code_of(f"sources/{source}", "lifters/monocular", "lifting", "video", without=("unpickle",))
+        """What decides a track by the default lifter."""
+        return lineage.code_of(f"sources/{source}", "lifters/monocular", "lifting", "video")
 
     def asked(source: str) -> str:
         return store.digest(lifting.code_digest(*pipeline.ASKING), lifted(source))
