@@ -1,4 +1,4 @@
-"""The seven nouns of the project and its errors.  Everything else takes and returns these.
+"""The six nouns of the project and its errors.  Everything else takes and returns these.
 
 World frame: right-handed, metres, +Y up.  Anchored frame: origin at the root in the first valid frame, +Z where the person
 faces then, +X to their left, +Y up.  Body axes (SMPL): +X the person's left, +Y up, +Z forward.  Spans are half-open.
