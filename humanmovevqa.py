@@ -79,11 +79,13 @@ def load(
 
 
 def attach_videos(dataset: Any, root: str | os.PathLike[str] | None = None, missing: str = "error", decode: bool = False) -> Any:
-    """`dataset` with a column `video` of the clips under `root`, by default HUMANMOVEVQA_VIDEO_DIR; the packaged clips need neither.
+    """`dataset` with its column `video` filled from the clips under `root`, by default HUMANMOVEVQA_VIDEO_DIR.
 
-    Takes what `load` and `datasets.load_dataset` return: a split or a dict of splits, map-style or streaming.  `decode=False`
-    gives {"path", "bytes"} per row, `decode=True` frames by torchcodec.  A question whose clip is not there is an error
-    ("error"), a row without a video ("none") or left out ("drop").  Raises DataError; from a stream, while it is read.
+    The packaged clips are found without either.  Takes what `load` and `datasets.load_dataset` return: a split or a dict of
+    splits, map-style or streaming.  `decode=False` gives {"path", "bytes"} per row: the clip's absolute path, and no bytes;
+    `decode=True` a decoder of torchcodec.  What stood in `video` before, such as the place of an open clip on the Hub, is
+    replaced.  A question whose clip is not there is an error ("error"), a row without a video ("none") or left out ("drop").
+    Raises DataError, from a stream while it is read, and SetupError where torchcodec is missing.
     """
     from builder import attach
 

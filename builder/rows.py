@@ -83,7 +83,7 @@ def read(data: str | None = None, config: str = "all", split: str = "test", colu
         items, name = _files(path, columns or {}), path.name
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", data) and path.suffix not in FILES:
         table = _hub(data, config, split)
-        ours = set(schema.COLUMNS) <= set(table[0] if table else {})
+        ours = schema.LASTING <= set(table[0] if table else {})
         items = [item_of(row) for row in table] if ours and not columns else _others(table, columns or {}, data)
         name = data
     else:

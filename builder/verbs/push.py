@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("repo", nargs="?", metavar="REPO_ID", help="OWNER/NAME on the Hub (default: HUMANMOVEVQA_REPO)")
     parser.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="the folder to publish (default: ./humanmovevqa)")
     parser.add_argument("--split", action="append", metavar="NAME", default=[], help="add or replace this split only; repeatable")
-    parser.add_argument("--with-videos", action="store_true", help="send the clips of open sources too, so that the page plays them")
+    parser.add_argument("--with-videos", action="store_true", help="send the clips of open sources too: they play on its page")
     parser.add_argument(
         "--videos", type=Path, metavar="DIR", help="where those clips lie (default: HUMANMOVEVQA_VIDEO_DIR, and the package)"
     )
