@@ -99,21 +99,20 @@ def resolve(data_dir: str | os.PathLike[str] | None = None) -> tuple[Path | None
     """
     from builder import rows
 
-    named = "data_dir" if data_dir else "HUMANMOVEVQA_DATA"
-    given = os.fspath(data_dir) if data_dir else rows.place()
+    given, why = (os.fspath(data_dir), "data_dir") if data_dir else rows.meant()
     folder = Path(given).expanduser().resolve()
-    if data_dir or os.environ.get(named):
+    if why in ("data_dir", "HUMANMOVEVQA_DATA"):
         try:
             export.manifest(folder)
         except DataError as error:
-            raise DataError(f"{named}={given!r} is not a built dataset: {error}") from None
-        return _say(folder, named), None
-    if given == NAME:
-        return _say(folder, f"./{NAME}"), None
-    if given == os.environ.get("HUMANMOVEVQA_REPO"):
-        return None, _say(given, "HUMANMOVEVQA_REPO, on the Hub")
+            raise DataError(f"{why}={given!r} is not a built dataset: {error}") from None
+        return _say(folder, why), None
+    if "on the Hub" in why:
+        return None, _say(given, why)
+    if folder != rows.SAMPLE:
+        return _say(folder, why), None
     if export.is_built(folder):
-        return _say(folder, "the packaged sample; run `humanmovevqa build`, or pass data_dir=, for more"), None
+        return _say(folder, f"{why}; run `humanmovevqa build`, or pass data_dir=, for more"), None
     raise DataError(
         f"no HumanMoveVQA dataset found: data_dir and HUMANMOVEVQA_DATA are not given, {Path(NAME).resolve()} is not a built folder, "
         f"HUMANMOVEVQA_REPO is not set, and the packaged sample {folder} is absent; run `humanmovevqa build` here, or pass data_dir="

@@ -15,7 +15,7 @@ from typing import Any
 from builder import export, plugins
 from builder.hub import guard, open_clips
 from builder.hub.builds import merged
-from builder.hub.publish import Options, Outcome, Say, changed_between, publish
+from builder.hub.publish import Options, Outcome, Say, Wait, changed_between, publish, unseen
 from builder.hub.repo import HubError, Repo, State
 from builder.hub.shards import Content, Unit, content, need_apart, units
 from builder.hub.stage import Staged, Wish, staged
@@ -35,13 +35,14 @@ class Choice:
     validation: tuple[Mapping[str, Any], ...] = ()
 
 
-def publish_dataset(folder: Path, repo_id: str | None, choice: Choice, options: Options, say: Say) -> Outcome:
+def publish_dataset(folder: Path, repo_id: str | None, choice: Choice, options: Options, say: Say, wait: Wait = unseen) -> Outcome:
     """Push a built folder.  Raises HubError or DataError for what may not or cannot be published, and see `publish.publish`."""
     repo = Repo(repo_id, "dataset")
-    push = Push(repo, folder, choice)
-    if choice.with_videos:
-        push.add_clips(say)
-    return publish(repo, push.wish, options, say)
+    with wait("looking at what is to be sent"):
+        push = Push(repo, folder, choice)
+        if choice.with_videos:
+            push.add_clips(say)
+    return publish(repo, push.wish, options, say, wait=wait)
 
 
 class Push:
