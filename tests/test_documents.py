@@ -51,7 +51,7 @@ RUN = {
 READ_ONLY = (
     (r"^make (build|test|lint)$", "continuous integration runs it (.ci/run)"),
     (r"^make (demo|bench|evidence|sample|gallery|clean)$", "minutes or hours, or it changes the checkout"),
-    (r"^python tests/evidence\.py", "minutes or hours"),
+    (r"^python tests/(evidence|benchmarks/download)\.py", "minutes or hours, or an index of packages"),
     (r"^(hf|pip|srun|for) ", "another program's command"),
     (r"humanmovevqa status ", "a work folder of yours; test_standing.py runs it on its own"),
     (r"emdb=|rich=|egobody=|ROOT", "a licensed copy; test_datasets.py and test_strangers.py run the like on generated ones"),
@@ -137,9 +137,9 @@ def test_what_commands_name_exists(document: str):
         named = [("sources", text) for text in ([sources] if isinstance(sources, str) else sources)]
         named += [(f"{kind}s", args[kind]) for kind in ("lifter", "model", "recipe") if isinstance(args.get(kind), str)]
         for kind, text in named:
-            name = text.partition("=")[0]
+            name = text.partition("=")[0].removeprefix("mypackage.")
             known = (*recipe.names(), *studies.STUDIES) if kind == "recipes" else plugins.names(kind)
-            if name not in (*known, "SOURCE") and (kind, name) not in added and not name.endswith(".toml"):
+            if name not in ("", *known, "SOURCE") and (kind, name) not in added and not name.endswith(".toml"):
                 wrong.append(f"{command}: no {kind[:-1]} {name!r}")
     assert wrong == []
 
