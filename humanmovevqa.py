@@ -79,11 +79,13 @@ def load(
 
 
 def attach_videos(dataset: Any, root: str | os.PathLike[str] | None = None, missing: str = "error", decode: bool = False) -> Any:
-    """`dataset` with a column `video` of the clips under `root`, by default HUMANMOVEVQA_VIDEO_DIR; the packaged clips need neither.
+    """`dataset` with its column `video` filled from the clips under `root`, by default HUMANMOVEVQA_VIDEO_DIR.
 
-    Takes what `load` and `datasets.load_dataset` return: a split or a dict of splits, map-style or streaming.  `decode=False`
-    gives {"path", "bytes"} per row, `decode=True` frames by torchcodec.  A question whose clip is not there is an error
-    ("error"), a row without a video ("none") or left out ("drop").  Raises DataError; from a stream, while it is read.
+    The packaged clips are found without either.  Takes what `load` and `datasets.load_dataset` return: a split or a dict of
+    splits, map-style or streaming.  `decode=False` gives {"path", "bytes"} per row: the clip's absolute path, and no bytes;
+    `decode=True` a decoder of torchcodec.  What stood in `video` before, such as the place of an open clip on the Hub, is
+    replaced.  A question whose clip is not there is an error ("error"), a row without a video ("none") or left out ("drop").
+    Raises DataError, from a stream while it is read, and SetupError where torchcodec is missing.
     """
     from builder import attach
 
@@ -97,21 +99,20 @@ def resolve(data_dir: str | os.PathLike[str] | None = None) -> tuple[Path | None
     """
     from builder import rows
 
-    named = "data_dir" if data_dir else "HUMANMOVEVQA_DATA"
-    given = os.fspath(data_dir) if data_dir else rows.place()
+    given, why = (os.fspath(data_dir), "data_dir") if data_dir else rows.meant()
     folder = Path(given).expanduser().resolve()
-    if data_dir or os.environ.get(named):
+    if why in ("data_dir", "HUMANMOVEVQA_DATA"):
         try:
             export.manifest(folder)
         except DataError as error:
-            raise DataError(f"{named}={given!r} is not a built dataset: {error}") from None
-        return _say(folder, named), None
-    if given == NAME:
-        return _say(folder, f"./{NAME}"), None
-    if given == os.environ.get("HUMANMOVEVQA_REPO"):
-        return None, _say(given, "HUMANMOVEVQA_REPO, on the Hub")
+            raise DataError(f"{why}={given!r} is not a built dataset: {error}") from None
+        return _say(folder, why), None
+    if "on the Hub" in why:
+        return None, _say(given, why)
+    if folder != rows.SAMPLE:
+        return _say(folder, why), None
     if export.is_built(folder):
-        return _say(folder, "the packaged sample; run `humanmovevqa build`, or pass data_dir=, for more"), None
+        return _say(folder, f"{why}; run `humanmovevqa build`, or pass data_dir=, for more"), None
     raise DataError(
         f"no HumanMoveVQA dataset found: data_dir and HUMANMOVEVQA_DATA are not given, {Path(NAME).resolve()} is not a built folder, "
         f"HUMANMOVEVQA_REPO is not set, and the packaged sample {folder} is absent; run `humanmovevqa build` here, or pass data_dir="

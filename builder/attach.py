@@ -1,4 +1,4 @@
-"""A video column for a loaded dataset, from clips on this machine: the dataset itself holds only where they lie."""
+"""The column `video` of a loaded dataset, filled from clips on this machine: the dataset itself holds only where they lie."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN = 3
 
 
 def attach(dataset: Any, root: str | os.PathLike[str] | None, missing: str, decode: bool) -> Any:
-    """`dataset` (one split or a dict of them, map-style or streaming) with a column `video`; see `humanmovevqa.attach_videos`."""
+    """`dataset` (one split or a dict of them, map-style or streaming) with its column `video` filled; see `humanmovevqa.attach_videos`."""
     if missing not in MISSING:
         raise DataError(f"missing={missing!r}: expected one of {', '.join(MISSING)}")
     if decode and importlib.util.find_spec("torchcodec") is None:
@@ -39,8 +39,13 @@ def _attached(dataset: Any, root: Path | None, missing: str, decode: bool) -> An
         features = dataset.features
     if PATH not in features:
         raise DataError(f"expected a HumanMoveVQA dataset with the column {PATH!r}, got the columns {', '.join(features)}")
+    column = features.get(COLUMN, datasets.Video())
+    if not isinstance(column, datasets.Video) and column != datasets.Value("null"):  # the type of rows that came without one
+        raise DataError(f"the column {COLUMN!r} of the dataset is not a video; rename it with rename_column({COLUMN!r}, ...), then attach")
     if COLUMN in features:
-        raise DataError(f"the dataset has a column {COLUMN!r} already; remove it with remove_columns({COLUMN!r}), then attach again")
+        if isinstance(dataset, datasets.IterableDataset):  # a stream decodes even what is about to be removed
+            dataset = dataset.cast_column(COLUMN, datasets.Video(decode=False))
+        dataset = dataset.remove_columns([COLUMN])  # a list: of a stream, `datasets` takes away "id" too, which is in the word "video"
     video = datasets.Video(decode=decode)
     if isinstance(dataset, datasets.IterableDataset):
         # `cast` and not `features=` of `map`: a stream decodes only what was typed after it was mapped.
@@ -55,7 +60,8 @@ def _attached(dataset: Any, root: Path | None, missing: str, decode: bool) -> An
         dataset = dataset.select([n for n, path in enumerate(paths) if files[path] is not None])
         paths = [path for path in paths if files[path] is not None]
     # A column made here and not by `map`, whose cache would not notice that a video has come or gone.
-    return dataset.add_column(COLUMN, [files[path] for path in paths], feature=datasets.Value("string")).cast_column(COLUMN, video)
+    filled = dataset.add_column(COLUMN, [files[path] for path in paths], feature=datasets.Value("string")).cast_column(COLUMN, video)
+    return filled.select_columns([*{**features, COLUMN: video}])
 
 
 def _stream(batch: dict[str, list[Any]], root: Path | None, missing: str) -> dict[str, list[Any]]:

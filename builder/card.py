@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from builder import schema
 from builder.types import CATEGORIES, BuildError
 
 ALL = "all"
-VIDEOS = "videos"  # the config of open clips that play on the page; only ever made when publishing
 TEMPLATE = Path(__file__).resolve().parent.parent / "cards" / "dataset.md"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 NOWHERE = "ORGANISATION/humanmovevqa"  # stands in the card for a repo that is not known yet
@@ -25,17 +24,16 @@ def render(
     listing: Listing,
     total: int,
     repo: str = "",
-    videos: Mapping[str, list[str]] | None = None,
+    playing: Sequence[str] = (),
 ) -> str:
     """The dataset card: front matter with every config's files, then `cards/dataset.md` filled in from the build.
 
     `info` is `build_info.json`, `about[source]` a source's ABOUT, `listing` config -> split -> paths, `total` the number of
-    rows, `repo` the id on the Hub (empty: not published yet), `videos` split -> `videos/<source>/...` of the playable open clips.
+    rows, `repo` the id on the Hub (empty: not published yet), `playing` the sources whose clips are in it.
     """
     import jinja2
     from huggingface_hub import DatasetCardData
 
-    extra = {VIDEOS: videos} if videos else {}
     front: dict[str, Any] = {
         "pretty_name": "HumanMoveVQA",
         "license": "other",
@@ -47,7 +45,7 @@ def render(
         "configs": [
             {"config_name": config, "data_files": [{"split": s, "path": list(paths)} for s, paths in splits.items()]}
             | ({"default": True} if config == ALL else {})
-            for config, splits in {**listing, **extra}.items()
+            for config, splits in listing.items()
         ],
     }
     environment = jinja2.Environment(undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
@@ -58,8 +56,7 @@ def render(
         raise BuildError(f"card template {TEMPLATE} is missing; install the project again, its folder `cards` belongs to it") from None
     sources = [config for config in listing if config != ALL]
     known = {"about": {s: about.get(s, {}) for s in sources}, "sources": sources, "splits": list(listing[ALL]), "total": total}
-    open_sources = sorted({path.split("/")[1] for paths in (videos or {}).values() for path in paths})
-    place = {"repo": repo or NOWHERE, "videos": videos, "playable": open_sources}
+    place = {"repo": repo or NOWHERE, "playing": sorted(playing)}
     body = template.render({**info, **known, **place, "columns": schema.COLUMNS, "categories": CATEGORIES})
     return f"---\n{DatasetCardData(**front).to_yaml()}\n---\n{body}"
 

@@ -45,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit code, as EXIT_CODES says."""
     args = parser().parse_args(argv)
     try:
+        if getattr(args, "quiet", False) or not sys.stderr.isatty():
+            from builder import hub
+
+            hub.no_bars()
         code: int = args.run(args)
         return code
     except HumanMoveError as error:

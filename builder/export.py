@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from builder import card, schema
-from builder.card import ALL, VIDEOS
+from builder.card import ALL
 from builder.store import write_atomic
 from builder.types import BuildError, DataError, StoreError
 
@@ -36,7 +36,7 @@ ROWS_PER_FILE = 50_000
 ROWS_PER_GROUP = 1_000
 SPLITS_FIRST = ("train", "validation", "test")
 DATA_FILE = re.compile(r"(?P<config>\w+)/(?P<split>\w+(\.\w+)*)-\d{5}-of-\d{5}\.parquet")
-RESERVED = {"configs": (ALL, VIDEOS, "data", "default"), "splits": (ALL,)}
+RESERVED = {"configs": (ALL, schema.CLIPS, "data", "default"), "splits": (ALL,)}
 
 Rows = Mapping[str, Mapping[str, Sequence[dict[str, Any]]]]
 Splits = dict[str, tuple[Path, ...]]
@@ -172,14 +172,14 @@ def pages(
     listing: Mapping[str, Mapping[str, list[str]]],
     total: int,
     repo: str = "",
-    videos: Mapping[str, list[str]] | None = None,
+    playing: Sequence[str] = (),
 ) -> dict[str, bytes]:
     """The files beside the data: card, `build_info.json`, and `eval.yaml` where there is a test split; arguments as `card.render`."""
     try:
         files = {INFO: (json.dumps(info, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()}
     except (TypeError, ValueError) as error:
         raise BuildError(f"{INFO}: expected finite JSON values, got one that is not ({error})") from None
-    files[CARD] = card.render(info, about, listing, total, repo, videos).encode()
+    files[CARD] = card.render(info, about, listing, total, repo, playing).encode()
     tasks = card.tasks(listing)
     return files | ({EVAL: tasks.encode()} if tasks else {})
 
@@ -273,14 +273,21 @@ def _pages(
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as Parquet with the `datasets` features in its metadata; the same rows give the same bytes."""
+    """Rows as `parquet`.  Raises BuildError for a value of another type."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
         table = pa.Table.from_pylist(rows, schema=schema.features().arrow_schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise BuildError(f"rows {rows[0]['id']} to {rows[-1]['id']}: a value has not the type of its column: {error}") from None
+    return parquet(table)
+
+
+def parquet(table: Any) -> bytes:
+    """A `pyarrow.Table` of rows as the bytes of a Parquet file, with its metadata (the `datasets` features); equal for equal rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="zstd", use_content_defined_chunking=True, write_page_index=True)
     return bytes(sink.getvalue().to_pybytes())

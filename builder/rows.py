@@ -61,20 +61,22 @@ class Rows:
     fingerprint: str
 
 
-def place() -> str:
-    """The dataset that is meant when none is named: HUMANMOVEVQA_DATA, ./humanmovevqa, HUMANMOVEVQA_REPO, the packaged sample."""
-    named = os.environ.get("HUMANMOVEVQA_DATA")
-    if named:
-        return named
+def meant() -> tuple[str, str]:
+    """The dataset that is meant when none is named, and why it is that one: the first that is there of HUMANMOVEVQA_DATA,
+    ./humanmovevqa, HUMANMOVEVQA_REPO and the packaged sample."""
+    if named := os.environ.get("HUMANMOVEVQA_DATA"):
+        return named, "HUMANMOVEVQA_DATA"
     if export.is_built(Path("humanmovevqa")):
-        return "humanmovevqa"
-    return os.environ.get("HUMANMOVEVQA_REPO") or str(SAMPLE)
+        return "humanmovevqa", "./humanmovevqa"
+    if repo := os.environ.get("HUMANMOVEVQA_REPO"):
+        return repo, "HUMANMOVEVQA_REPO, on the Hub"
+    return str(SAMPLE), "the packaged sample"
 
 
 def read(data: str | None = None, config: str = "all", split: str = "test", columns: Mapping[str, str] | None = None) -> Rows:
     """The questions of one split.  `data` is a built folder, a file or folder of JSON rows, or a Hub repo; `columns` maps ROLES
     to the columns of rows that are not ours.  Raises DataError."""
-    data = data or place()
+    data = data or meant()[0]
     path = Path(data).expanduser()
     if export.is_built(path):
         items = [item_of(row) for row in _built(path, config, split)]
@@ -83,7 +85,7 @@ def read(data: str | None = None, config: str = "all", split: str = "test", colu
         items, name = _files(path, columns or {}), path.name
     elif re.fullmatch(r"[\w.-]+/[\w.-]+", data) and path.suffix not in FILES:
         table = _hub(data, config, split)
-        ours = set(schema.COLUMNS) <= set(table[0] if table else {})
+        ours = schema.LASTING <= set(table[0] if table else {})
         items = [item_of(row) for row in table] if ours and not columns else _others(table, columns or {}, data)
         name = data
     else:

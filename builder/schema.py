@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 LETTERS = "ABCDEFGH"
 MAX_NAME = 120
+CLIPS = "videos"  # the folder of a published dataset in which open clips lie
+IN_A_REPO = rf"hf://datasets/[\w.-]+/[\w.-]+/{CLIPS}/"
 PLAIN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9-])?")
 ABSOLUTE = re.compile(r"""(?:^|["'\s=])(?:/\w|~/|file:/|[A-Za-z]:[\\/]|\\\\)""")
 
 
 class Column(NamedTuple):
-    """A column of the row: its type ("string", "int32", "float64", ..., or "list<string>") and what it means."""
+    """A column of the row: its type ("string", "int32", "float64", ..., "list<string>" or "video") and what it means."""
 
     type: str
     meaning: str
@@ -32,6 +34,9 @@ class Column(NamedTuple):
 
 COLUMNS: Mapping[str, Column] = {
     "id": Column("string", "Stable id of the question; the same question keeps its id in every later build."),
+    "video": Column(
+        "video", "The clip itself where it may be shared and lies on the Hub, as `path` without `bytes`; null everywhere else."
+    ),
     "video_id": Column("string", "Id of the clip, unique across sources; all questions about one clip share it."),
     "video_path": Column("string", "Where the clip lies under your video folder: `<source>/<sequence>/<clip>.mp4`."),
     "source": Column("string", "Source dataset, which is also the name of its config."),
@@ -63,11 +68,16 @@ COLUMNS: Mapping[str, Column] = {
 }
 
 
-def features() -> datasets.Features:
-    """The `datasets.Features` of a row: exactly `COLUMNS`, in that order."""
-    from datasets import Features, List, Value
+# What a row of any version has: datasets from before the column `video` are read like today's.
+LASTING = frozenset(COLUMNS) - {"video"}
 
-    return Features({name: List(Value("string")) if c.type == "list<string>" else Value(c.type) for name, c in COLUMNS.items()})
+
+def features() -> datasets.Features:
+    """The `datasets.Features` of a row: exactly `COLUMNS`, in that order; a video is not decoded unless somebody casts the column."""
+    from datasets import Features, List, Value, Video
+
+    others = {"list<string>": List(Value("string")), "video": Video(decode=False)}
+    return Features({name: others.get(c.type) or Value(c.type) for name, c in COLUMNS.items()})
 
 
 def video_path(clip: Clip) -> str:
@@ -77,6 +87,11 @@ def video_path(clip: Clip) -> str:
     ends in a digest of the original, so that two clips never share a path.
     """
     return f"{_safe(clip.source)}/{_safe(clip.sequence)}/{_safe(clip.clip_id)}.mp4"
+
+
+def clip_on_hub(repo: str, video_path: str) -> dict[str, str | None]:
+    """The value of `video` in a row whose clip lies in the dataset repo OWNER/NAME: where it is, and no bytes."""
+    return {"bytes": None, "path": f"hf://datasets/{repo}/{CLIPS}/{video_path}"}
 
 
 def row(question: Question, clip: Clip, track_info: Track | Mapping[str, Any], reasoning: str, recipe_name: str) -> dict[str, Any]:
@@ -103,6 +118,7 @@ def row(question: Question, clip: Clip, track_info: Track | Mapping[str, Any], r
         raise DataError(f"{where}: field 'evidence': expected finite JSON values, got one that is not ({error})") from None
     return {
         "id": question.id,
+        "video": None,
         "video_id": clip.clip_id,
         "video_path": video_path(clip),
         "source": clip.source,
@@ -175,10 +191,19 @@ def check(row: Mapping[str, Any], source: str) -> None:
         raise BuildError(f"{where}: expected column 'source' to say {source!r}, got {row['source']!r}; assemble again")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)+\.mp4", row["video_path"]) or ".." in row["video_path"].split("/"):
         raise BuildError(f"{where}: expected a relative video_path, got {row['video_path']!r}; use schema.video_path")
+    if row["video"] is not None and not re.fullmatch(IN_A_REPO + re.escape(row["video_path"]), _place(row["video"])):
+        raise BuildError(
+            f"{where}: column 'video' holds more than the place of this clip on the Hub, hf://datasets/OWNER/NAME/{CLIPS}/<video_path>"
+        )
     for name, value in row.items():
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str) and ABSOLUTE.search(text):
                 raise BuildError(f"{where}: column {name!r} holds an absolute path, which is never published: {text[:120]!r}")
+
+
+def _place(video: Mapping[str, Any]) -> str:
+    """The path of a `video`, "" where it has bytes or no path."""
+    return "" if video.get("bytes") is not None else video.get("path") or ""
 
 
 def _safe(name: str) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.parquet as pq
 import pytest
-from test_hub import rows
+from test_hub import relist, rows
 
 import humanmovevqa
 from builder import clip_files, schema
-from builder.rows import SAMPLE
+from builder.rows import SAMPLE, read
 from builder.types import DataError, SetupError
 
 THERE = [r["video_path"] for r in rows("emdb", "test", 6)][::3][:1]
@@ -45,7 +46,7 @@ def test_missing_is_an_error_a_gap_or_left_out(root: Path, streaming: bool, monk
     here = str(root / THERE[0])
     gaps = humanmovevqa.attach_videos(table(streaming), root, missing="none")
     assert gaps.features["video"] == datasets.Video(decode=False)
-    assert list(gaps.features)[:-1] == list(schema.COLUMNS)
+    assert gaps.features == schema.features()
     assert paths(gaps) == [here] * 3 + [None] * 3
     assert [r["id"] for r in gaps] == [r["id"] for r in rows("emdb", "test", 6)]
     monkeypatch.setenv(clip_files.VARIABLE, str(root))
@@ -77,6 +78,26 @@ def test_dicts_of_splits_streams_that_were_not_looked_at_and_pickles(root: Path)
     assert len(paths(pickle.loads(pickle.dumps(found["test"])))) == 3
 
 
+def test_a_decoded_or_published_column_is_filled_anew(root: Path):
+    published = [r | {"video": schema.clip_on_hub("me/mine", r["video_path"])} for r in rows("emdb", "test", 3)]
+    there = datasets.Dataset.from_list(published, features=schema.features()).cast_column("video", datasets.Video())
+    for one in (there, there.to_iterable_dataset()):
+        assert paths(humanmovevqa.attach_videos(one, root)) == [str(root / THERE[0])] * 3
+
+
+def test_a_folder_from_before_the_column_is_read_like_todays(root: Path, tmp_path: Path):
+    old = tmp_path / "old"
+    shutil.copytree(SAMPLE, old)
+    for file in old.glob("sample/*.parquet"):
+        pq.write_table(pq.read_table(file).drop_columns(["video"]), file)
+    relist(old)
+    asked = humanmovevqa.load("sample", split="test", data_dir=old, cache_dir=str(tmp_path / "cache"))
+    assert asked.column_names == [c for c in schema.COLUMNS if c != "video"]
+    assert {Path(p).parent for p in paths(humanmovevqa.attach_videos(asked, root)) if p} == {SAMPLE.parent / "clips"}
+    assert read(str(old)).items == read(str(SAMPLE)).items
+    assert read(str(old / "sample" / "test-00000-of-00001.parquet")).items
+
+
 def test_the_packaged_clips_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(clip_files.VARIABLE, raising=False)
     d = humanmovevqa.attach_videos(humanmovevqa.load("sample", split="test", data_dir=SAMPLE, cache_dir=str(tmp_path)))
@@ -88,7 +109,7 @@ def test_the_packaged_clips_need_no_folder(tmp_path: Path, monkeypatch: pytest.M
     [
         (lambda d: d, {"missing": "skip"}, "missing='skip': expected one of error, none, drop"),
         (lambda d: d.remove_columns("video_path"), {}, "expected a HumanMoveVQA dataset with the column 'video_path'"),
-        (lambda d: d.rename_column("recipe", "video"), {}, "has a column 'video' already"),
+        (lambda d: d.remove_columns("video").rename_column("recipe", "video"), {}, "the column 'video' of the dataset is not a video"),
         (lambda d: d.map(lambda row: {"video_path": "../../etc/passwd"}), {}, "below the video folder"),
         (lambda d: d, {"root": "nowhere"}, "video folder nowhere: expected a folder .*, it does not exist"),
     ],

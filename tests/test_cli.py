@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import humanmovevqa
-from builder import cli, plugins, recipe, store, terminal
+from builder import cli, plugins, recipe, store
 from builder.performer import Turn, Wait, Walk, perform
 from builder.types import Clip, Track
 
@@ -107,20 +107,6 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]):
     assert {"synthetic", "tracks", "sample"} <= set(table["sources"])
     assert cli.main(["list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {**{kind: plugins.names(kind) for kind in plugins.PACKAGES}, "recipes": recipe.names()}
-
-
-def test_a_log_hears_little(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """Where stderr is no terminal: nothing of short work, of long work a line a minute, and nothing at all with --quiet."""
-    now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    for quiet, seconds in ((False, 0.1), (False, 10.0), (True, 10.0)):
-        with terminal.bar("walking", 30, quiet) as progress, terminal.busy("thinking", quiet):
-            for step in range(1, 31):
-                now[0] += seconds
-                progress(step, 30, "")
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert len(said.err.splitlines()) == (5 if seconds > 1 and not quiet else 0)
 
 
 def test_script_and_installed_command_are_the_same(tmp_path: Path):

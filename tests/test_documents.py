@@ -16,8 +16,9 @@ from pathlib import Path
 import documents
 import pytest
 
-from builder import cli, rows
+from builder import cli, plugins, recipe, rows
 from builder.recipe import FOLDER as RECIPES
+from builder.train import studies
 
 ROOT = documents.ROOT
 GUIDES = [name for name in documents.DOCUMENTS if not name.startswith(("cards/", "builder/"))]
@@ -50,7 +51,7 @@ RUN = {
 READ_ONLY = (
     (r"^make (build|test|lint)$", "continuous integration runs it (.ci/run)"),
     (r"^make (demo|bench|evidence|sample|gallery|clean)$", "minutes or hours, or it changes the checkout"),
-    (r"^python tests/evidence\.py", "minutes or hours"),
+    (r"^python tests/(evidence|benchmarks/download)\.py", "minutes or hours, or an index of packages"),
     (r"^(hf|pip|srun|for) ", "another program's command"),
     (r"humanmovevqa status ", "a work folder of yours; test_standing.py runs it on its own"),
     (r"emdb=|rich=|egobody=|ROOT", "a licensed copy; test_datasets.py and test_strangers.py run the like on generated ones"),
@@ -65,10 +66,13 @@ READ_ONLY = (
     ),
     (r"--lifter|--captioner|lift |folder=", "weights or another program; the slow tests run the like"),
     (r"tracks=FOLDER|--data released/|--model track_reader", "files of yours; test_cli.py and test_rows.py run the like on generated ones"),
+    (r"^humanmovevqa build( --source synthetic=1000)?$", "minutes; test_cli.py builds less"),
     (
-        r"humanmovevqa (build|score runs/|compare runs/|export|demo|validate)",
-        "minutes, or runs of yours; the test of the verb runs the like",
+        r"^humanmovevqa (score|compare)( runs/(\*|A|B|video|blind|shuffled))+( --out scores)?$",
+        "runs of yours; test_evaluate.py makes its own",
     ),
+    (r"^humanmovevqa export lmms-eval --out task$", "a folder of yours; test_exports.py writes another"),
+    (r"^humanmovevqa demo --port 7860$", "it goes on until it is stopped; test_demo_browser.py opens it"),
 )
 
 
@@ -117,6 +121,27 @@ def test_commands_parse(document: str):
         elif words[0] == "python" and words[1] != "-c":
             wrong[command] = "" if (ROOT / words[1]).is_file() else "no such file"
     assert {command: why for command, why in wrong.items() if why} == {}
+
+
+@pytest.mark.parametrize("document", GUIDES)
+def test_what_commands_name_exists(document: str):
+    """Sources, lifters, models and recipes, which the parser takes as any text; a page may name one that it adds itself."""
+    page, wrong = documents.text(document), []
+    added = {(kind, name) for kind, name in re.findall(r"^# builder/(\w+)/(\w+)\.(?:py|toml)$", page, re.M)}
+    for command in documents.commands(page):
+        words = documents.words_of(command)
+        if words[0] != "humanmovevqa" or words[1] in ("--help", "demo"):
+            continue
+        args = vars(cli.parser().parse_args(words[1:]))
+        sources = args.get("source") or []
+        named = [("sources", text) for text in ([sources] if isinstance(sources, str) else sources)]
+        named += [(f"{kind}s", args[kind]) for kind in ("lifter", "model", "recipe") if isinstance(args.get(kind), str)]
+        for kind, text in named:
+            name = text.partition("=")[0].removeprefix("mypackage.")
+            known = (*recipe.names(), *studies.STUDIES) if kind == "recipes" else plugins.names(kind)
+            if name not in ("", *known, "SOURCE") and (kind, name) not in added and not name.endswith(".toml"):
+                wrong.append(f"{command}: no {kind[:-1]} {name!r}")
+    assert wrong == []
 
 
 @pytest.mark.parametrize("document", GUIDES)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -23,7 +25,7 @@ from datasets import Features
 from loopback_hub import CUT, MUTE, Hub, Repository, Request, serve
 from test_schema import a_row
 
-from builder import clip_files, export, schema
+from builder import clip_files, export, schema, video
 from builder.hub import HubError, guard
 from builder.hub.repo import checked_id
 from builder.types import CATEGORIES
@@ -478,12 +480,48 @@ def link(folder: Path) -> None:
     path.symlink_to(folder.parent / "elsewhere.parquet")
 
 
-VIDEO = pa.array([{"bytes": b"x", "path": "x.mp4"}])
+def with_video(bytes_: bytes | None, place: str) -> Callable[[Path], None]:
+    """Every row's `video`: these bytes, and `place` with the row's video_path in it."""
+
+    def change(table: pa.Table) -> pa.Table:
+        field = table.schema.field("video")
+        videos = [{"bytes": bytes_, "path": place.format(path)} for path in table["video_path"].to_pylist()]
+        return table.set_column(table.schema.get_field_index("video"), field, pa.array(videos, field.type))
+
+    return rewritten(change)
+
+
+def licensed(spoil: Callable[[Path], None]) -> Callable[[Path], None]:
+    """The same with rows of a source whose videos may not be shared."""
+
+    def change(folder: Path) -> None:
+        shutil.rmtree(folder)
+        build(folder, {"emdb": {"test": 3}})
+        (folder / "emdb").rename(folder / "synthetic")
+        spoil(folder)
+        (folder / "synthetic").rename(folder / "emdb")
+        relist(folder)
+
+    return change
+
+
+ON_THE_HUB = "hf://datasets/tester/humanmovevqa/videos/{}"
 FORBIDDEN: dict[str, tuple[Callable[[Path], None], str]] = {
-    "video column": (with_column("video", VIDEO), r"column 'video' of type struct<bytes: binary.*: only the columns of"),
+    "second video column": (with_column("clip", pa.array([{"bytes": b"x", "path": "x.mp4"}])), r"column 'clip' of type struct<bytes: bin"),
+    "bytes of a video": (with_video(b"x", ON_THE_HUB), "column 'video' holds more than the place of this clip on the Hub"),
+    "a video elsewhere": (with_video(None, "hf://datasets/tester/humanmovevqa/videos/x/{}"), "column 'video' holds more than the place"),
+    "a video on the web": (with_video(None, "https://e.org/videos/{}"), "column 'video' holds more than the place"),
+    "video of a licensed source": (
+        licensed(with_video(None, ON_THE_HUB)),
+        "row emdb-test-0000: column 'video' is not null, and the videos of emdb may not be shared",
+    ),
+    "a row from before the column": (rewritten(lambda t: t.drop_columns(["video"])), "its columns or their types are not those"),
     "binary column": (with_column("frame", pa.array([b"x"])), "column 'frame' of type binary"),
     "pose column": (with_column("pose_body", pa.array([[0.1] * 63])), "column 'pose_body' of type list"),
-    "another type": (rewritten(lambda t: t.set_column(9, "fps", t["fps"].cast(pa.float32()))), "columns or their types are not those"),
+    "another type": (
+        rewritten(lambda t: t.set_column(t.schema.get_field_index("fps"), "fps", t["fps"].cast(pa.float32()))),
+        "columns or their types are not those",
+    ),
     "absolute video path": (with_value("video_path", "/data/EMDB/P1.mp4"), "expected a relative video_path, got '/data/EMDB/P1.mp4'"),
     "climbing video path": (with_value("video_path", "a/../../b.mp4"), "expected a relative video_path"),
     "absolute path in a row": (with_value("reasoning", "see /home/me/x"), "column 'reasoning' holds an absolute path"),
@@ -524,10 +562,10 @@ def test_forbidden_content_is_refused(tmp_path: Path, what: str):
 
 def test_a_refused_push_asks_nothing_of_the_hub(hub: Hub, person: Callable[..., Person], tmp_path: Path):
     built = build(tmp_path / "built", BOTH)
-    with_column("video", VIDEO)(built)
+    with_column("frame", pa.array([b"x"]))(built)
     told = person().refused(built).splitlines()
     assert len(told) == 1
-    assert told[0].startswith(f"humanmovevqa push: {built} cannot be published: synthetic/test-00000-of-00001.parquet: column 'video'")
+    assert told[0].startswith(f"humanmovevqa push: {built} cannot be published: synthetic/test-00000-of-00001.parquet: column 'frame'")
     assert hub.log == []
 
 
@@ -583,10 +621,11 @@ def test_the_card_tells_the_truth_about_the_files(hub: Hub, person: Callable[...
 
 
 LOADS = """
-import json, sys
+import hashlib, json, sys
 from pathlib import Path
 import datasets
 from datasets import load_dataset, get_dataset_config_names, get_dataset_split_names, Video
+from datasets.utils.file_utils import xopen
 out = lambda *values: print(json.dumps(values))
 def fails(call):
     try:
@@ -674,6 +713,23 @@ out(humanmovevqa.load(data_dir={folder!r}, split="test").num_rows, humanmovevqa.
     assert lines[0][1].startswith("Dataset scripts are no longer supported, but found humanmovevqa.py")
 
 
+PLACE = f"hf://datasets/{REPO}/videos/"
+# Frames of the first row's clip by what `datasets` decodes with, from the table and from the stream; else by the decoder of this project.
+BY_DATASETS = """
+for rows in (d["test"], s):
+    video = next(iter(rows.cast_column("video", Video())))["video"]
+    out(video.metadata.num_frames, *video[0].shape[1:])
+"""
+BY_PYAV = """
+import av
+for rows in (d["test"], s):
+    with av.open(xopen(next(iter(rows))["video"]["path"], "rb")) as film:
+        frames = [(f.height, f.width) for f in film.decode(video=0)]
+    out(len(frames), *frames[0])
+"""
+DECODED = BY_DATASETS if importlib.util.find_spec("torchcodec") else BY_PYAV
+
+
 def test_open_clips_play_and_closed_ones_are_never_sent(hub: Hub, person: Callable[..., Person], tmp_path: Path):
     me, sample = person(), clip_files.packaged()
     built = ROOT / "builder" / "sample"
@@ -685,21 +741,39 @@ def test_open_clips_play_and_closed_ones_are_never_sent(hub: Hub, person: Callab
     assert me.push(built, "--with-videos")[-1].endswith("no commit was made")
     assert me.push(built)[-1].endswith("no commit was made")  # what is there may stay
     code = f"""
-v = load_dataset("{REPO}", "videos")
-out({{k: x.num_rows for k, x in v.items()}}, list(v["test"].features)[:3], str(v["test"].features["video"])[:6])
-import hashlib
-for row in v["test"].cast_column("video", Video(decode=False)):
-    out(row["video_path"], row["sha256"] == hashlib.sha256(row["video"]["bytes"]).hexdigest(), row["num_frames"])
-s = load_dataset("{REPO}", "videos", split="train", streaming=True).cast_column("video", Video(decode=False))
-out(len([r for r in s if r["video"]["bytes"][4:8] == b"ftyp"]))
-out(load_dataset("{REPO}", split="test").num_rows, "video" in load_dataset("{REPO}", "sample", split="test").features)
+from huggingface_hub import snapshot_download
+import humanmovevqa
+d = load_dataset("{REPO}")
+features = {{str(load_dataset("{REPO}", c, split=s).features) for c in ("all", "sample") for s in ("train", "test")}}
+out({{k: v.num_rows for k, v in d.items()}}, len(features), str(d["test"].features["video"]))
+s = load_dataset("{REPO}", "sample", split="test", streaming=True)
+out(s.features == d["test"].features, all(r["video"] == {{"bytes": None, "path": "{PLACE}" + r["video_path"]}} for r in s))
+first = d["test"][0]["video"]["path"]
+out(first, hashlib.sha256(xopen(first, "rb").read()).hexdigest())
+{DECODED}
+folder = snapshot_download("{REPO}", repo_type="dataset")
+out(folder, d["test"].to_pandas()["video"].notna().sum().item())
+there = humanmovevqa.attach_videos(d, Path(folder) / "videos")
+out(list(there["test"].features) == list(d["test"].features), Path(there["test"][0]["video"]["path"]).is_relative_to(folder))
 """
     found = fresh(code, hub, tmp_path / "home", tmp_path / "empty")
-    assert found[0] == [{"train": 9, "test": 3}, ["video", "video_id", "video_path"], "Video("]
-    assert all(path in sample and same and frames > 100 for path, same, frames in found[1:4])
-    assert found[4:] == [[9], [91, False]]
+    assert found[0] == [{"train": 269, "test": 91}, 1, str(schema.features()["video"])]
+    assert found[1] == [True, True]
+    clip = found[2][0].removeprefix(PLACE)
+    assert found[2][1] == hashlib.sha256(sample[clip].read_bytes()).hexdigest()
+    assert found[3:5] == [[video.probe(sample[clip]).num_frames, 540, 960]] * 2
+    folder, filled = found[5]
+    assert filled == 91
+    assert found[6] == [True, True]
+    offline = f"""
+import humanmovevqa
+d = load_dataset({folder!r}, "sample", split="test")
+out(d[0]["video"]["path"], humanmovevqa.attach_videos(d)[0]["video"]["path"])
+"""
+    assert fresh(offline, hub, tmp_path / "home", tmp_path / "empty", HF_HUB_OFFLINE="1") == [[found[2][0], str(sample[clip])]]
     card = hub.content(REPO, "README.md").decode()
-    assert "those of `sample`, which may be shared (config `videos`)" in card
+    assert "those of `sample`, which may be shared" in card
+    assert list(configs(hub.content(REPO, "README.md"))) == ["all", "sample"]
 
     closed = build(tmp_path / "closed", {"tracks": {"train": 6}})
     message = "--with-videos: none of the sources tracks may share its videos"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder import export, rows
+from builder import cli, export, rows
 from builder.types import DataError
 
 RELEASED = [
@@ -172,10 +173,34 @@ def test_what_is_no_dataset_says_so(tmp_path: Path):
 def test_the_place_that_is_meant_when_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HUMANMOVEVQA_REPO", raising=False)
-    assert rows.place() == str(rows.SAMPLE)
+    assert rows.meant() == (str(rows.SAMPLE), "the packaged sample")
     monkeypatch.setenv("HUMANMOVEVQA_REPO", "me/it")
-    assert rows.place() == "me/it"
+    assert rows.meant() == ("me/it", "HUMANMOVEVQA_REPO, on the Hub")
     (tmp_path / "humanmovevqa").symlink_to(rows.SAMPLE)
-    assert rows.place() == "humanmovevqa"
+    assert rows.meant() == ("humanmovevqa", "./humanmovevqa")
     monkeypatch.setenv("HUMANMOVEVQA_DATA", "elsewhere")
-    assert rows.place() == "elsewhere"
+    assert rows.meant() == ("elsewhere", "HUMANMOVEVQA_DATA")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate --model majority --out run",
+        "verify",
+        "export lmms-eval --out task",
+        "export chat-jsonl --out chat",
+        "export llamafactory --out lf",
+    ],
+)
+def test_every_verb_that_reads_a_dataset_takes_the_same_one_and_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HUMANMOVEVQA_REPO", raising=False)
+    assert cli.main(command.split()) == 0
+    assert capsys.readouterr().err.splitlines()[0] == f"using {rows.SAMPLE} (the packaged sample)"
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    shutil.copytree(rows.SAMPLE, "humanmovevqa")
+    assert cli.main(command.split()) == 0
+    assert capsys.readouterr().err.splitlines()[0] == "using humanmovevqa (./humanmovevqa)"

@@ -15,7 +15,7 @@ import pytest
 from builder import schema
 from builder.types import CATEGORIES, BuildError, Clip, DataError, Question
 
-ORDER = """id video_id video_path source sequence person referent start_frame end_frame fps num_frames category template quantity
+ORDER = """id video video_id video_path source sequence person referent start_frame end_frame fps num_frames category template quantity
 window question options answer answer_index answer_text num_options chance robustness reasoning evidence official_split lifter recipe
 generator_version""".split()
 
@@ -39,7 +39,7 @@ def a_row(number: int = 0, source: str = "emdb", **changes: Any) -> dict[str, An
 
 def test_columns_are_the_contract():
     assert list(schema.features()) == list(schema.COLUMNS) == list(a_row()) == ORDER
-    assert {c.type for c in schema.COLUMNS.values()} == {"string", "list<string>", "int32", "int8", "float64"}
+    assert {c.type for c in schema.COLUMNS.values()} == {"string", "list<string>", "int32", "int8", "float64", "video"}
     assert all(c.meaning.endswith(".") for c in schema.COLUMNS.values())
 
 

@@ -22,13 +22,17 @@ def names() -> list[str]:
 
 
 def common_options(parser: argparse.ArgumentParser) -> None:
-    """Add --data, --config, --split and --out."""
+    """Add --data (which the verb fills where it is not given), --config, --split, --out and --quiet."""
+    parser.set_defaults(reads_data=True)
     parser.add_argument(
-        "--data", default="humanmovevqa", metavar="DIR|REPO", help="a built folder, or OWNER/NAME on the Hub (default: ./humanmovevqa)"
+        "--data",
+        metavar="DIR|REPO",
+        help="a built folder, or OWNER/NAME on the Hub (default: ./humanmovevqa, else the packaged sample)",
     )
     parser.add_argument("--config", default="all", metavar="NAME", help="a source of the dataset (default: all)")
     parser.add_argument("--split", default="test", metavar="NAME", help="which split (default: test)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--quiet", action="store_true", help="no progress, nothing but errors")
 
 
 def write_folder(out: Path, files: Mapping[str, str], mark: str) -> None:

@@ -90,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
     exports.need_videos(data.items, args.videos)
     made = files(data, args.out, args.reasoning, args.videos, args.frames, args.pixels, args.timestamps)
     exports.write_folder(args.out, made, INFO)
-    print(f"llamafactory-cli train {args.out / 'train.yaml'}", file=sys.stderr)
+    if not args.quiet:
+        print(f"llamafactory-cli train {args.out / 'train.yaml'}", file=sys.stderr)
     return 0
 
 

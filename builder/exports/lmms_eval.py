@@ -72,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     if not re.fullmatch(r"\w[\w.-]*", args.task):
         raise DataError(f"--task {args.task!r}: expected letters, digits, '_', '-' and '.'")
     write_folder(args.out, files(args.data, args.config, args.split, args.task, args.out), TASK)
-    print(f"python -m lmms_eval --include_path {args.out} --tasks {args.task} --model ...", file=sys.stderr)
+    if not args.quiet:
+        print(f"python -m lmms_eval --include_path {args.out} --tasks {args.task} --model ...", file=sys.stderr)
     return 0
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from builder import export, plugins
 from builder.hub import guard, open_clips
 from builder.hub.builds import merged
-from builder.hub.publish import Options, Outcome, Say, changed_between, publish
+from builder.hub.publish import Options, Outcome, Say, Wait, changed_between, publish, unseen
 from builder.hub.repo import HubError, Repo, State
 from builder.hub.shards import Content, Unit, content, need_apart, units
 from builder.hub.stage import Staged, Wish, staged
@@ -35,14 +35,14 @@ class Choice:
     validation: tuple[Mapping[str, Any], ...] = ()
 
 
-def publish_dataset(folder: Path, repo_id: str | None, choice: Choice, options: Options, say: Say) -> Outcome:
+def publish_dataset(folder: Path, repo_id: str | None, choice: Choice, options: Options, say: Say, wait: Wait = unseen) -> Outcome:
     """Push a built folder.  Raises HubError or DataError for what may not or cannot be published, and see `publish.publish`."""
     repo = Repo(repo_id, "dataset")
-    push = Push(repo, folder, choice)
-    with open_clips.room() as room:
+    with wait("looking at what is to be sent"):
+        push = Push(repo, folder, choice)
         if choice.with_videos:
-            push.add_clips(room, say)
-        return publish(repo, push.wish, options, say)
+            push.add_clips(say)
+    return publish(repo, push.wish, options, say, wait=wait)
 
 
 class Push:
@@ -58,47 +58,48 @@ class Push:
             raise HubError(f"--split {missing[0]}: expected one of {', '.join(sorted(known))}, which is what {folder} holds")
         self.mine = {u: paths for u, paths in self.whole.items() if not choice.splits or u[1] in choice.splits}
         self.contents = {u: content([files[p] for p in paths], f"{folder}, {'/'.join(u)}") for u, paths in self.mine.items()}
-        self.files_of = {unit: [files[p] for p in paths] for unit, paths in self.mine.items()}
-        wanted = {p for paths in self.mine.values() for p in paths}
-        extras = {p for p in files if not export.DATA_FILE.fullmatch(p) and p not in PAGES}
-        self.staged = {p: staged(files[p]) for p in sorted(wanted | extras)}
+        self.data = {p: files[p] for paths in self.mine.values() for p in paths}
+        self.extras = {p: staged(files[p]) for p in files if not export.DATA_FILE.fullmatch(p) and p not in PAGES}
         self.clips: dict[str, Staged] = {}
 
-    def add_clips(self, room: Path, say: Say) -> None:
-        """Stage the clips of open sources, as files and as rows that play on the dataset's page."""
+    def add_clips(self, say: Say) -> None:
+        """Stage the clips of open sources."""
         opened = [u for u in self.mine if open_clips.is_open(u[0])]
         if not opened:
             raise HubError(f"--with-videos: none of the sources {', '.join(sorted({s for s, _ in self.mine}))} may share its videos")
         for source, split in opened:
-            made = open_clips.stage(source, split, self.files_of[source, split], self.choice.videos, room)
-            self.clips |= {path: staged(file) for path, file in made.items()}
-            say(f"{source}/{split}: {sum(path.endswith('.mp4') for path in made)} open clips go with it")
+            files = [self.data[path] for path in self.mine[source, split]]
+            found = open_clips.found(source, split, files, self.choice.videos)
+            self.clips |= {path: staged(file) for path, file in found.items()}
+            say(f"{source}/{split}: {len(found)} open clips go with it")
 
     def wish(self, now: State, first: State) -> Wish:
         """What the repo shall hold, seen what it holds now and what it held when the push began."""
         there, before = units(now.files), units(first.files)
-        self._need_no_race(now, first, there, before)
         kept = {u: paths for u, paths in there.items() if u not in self.mine and (self.choice.splits or u not in before)}
         listed = self._listed(now)
         fetched = {u: [self.repo.fetch(p, now.head or "") for p in paths] for u, paths in kept.items()}
         contents = self.contents | {u: content(files, f"{self.repo}, {'/'.join(u)}") for u, files in fetched.items()}
-        need_apart(contents)
 
-        files = {**self.staged, **self.clips}
-        playing = {p for p in now.files if open_clips.PARQUET.fullmatch(p) or open_clips.CLIP.fullmatch(p)}
-        stale = {p for p in playing if self._is_stale(p, contents)}
+        clips = {p: match["source"] for p in now.files if (match := open_clips.CLIP.fullmatch(p))}
+        stale = {p for p, source in clips.items() if self._is_stale(p, source, contents, first)}
+        playing = (clips.keys() - stale) | self.clips.keys()
+        data = {p: staged(open_clips.playing(file, p.split("/")[0], self.repo.id, playing)) for p, file in self.data.items()}
+        self._need_no_race(now, first, data, there, before)
+        need_apart(contents)
+        files = {**data, **self.extras, **self.clips}
         stale |= {p for u, paths in there.items() for p in paths if u not in kept}
         if not self.choice.splits:
-            stale |= {p for p in listed if p not in playing and not export.DATA_FILE.fullmatch(p)}
-        stays = {p for paths in kept.values() for p in paths} | (playing - stale - files.keys())
+            stale |= {p for p in listed if p not in clips and not export.DATA_FILE.fullmatch(p)}
+        stays = {p for paths in kept.values() for p in paths} | (playing - files.keys())
         if self.choice.splits:
-            stays |= {p for p in listed if p in now.files and p not in PAGES and not export.DATA_FILE.fullmatch(p)} - files.keys() - playing
+            stays |= {p for p in listed if p in now.files and p not in PAGES and not export.DATA_FILE.fullmatch(p)} - files.keys() - stale
 
         info = merged(self.info, list(self.whole), contents, list(self.mine), self._info(now))
         if self.choice.validation:
             info = {**info, "validation": list(self.choice.validation)}
         paths = [p for u in contents for p in (self.mine.get(u) or kept[u])]
-        playable = open_clips.listing({*stays, *files})
+        playable = sorted({p.split("/")[1] for p in playing})
         pages = export.pages(info, _about(contents), export.listing(paths), sum(c.rows for c in contents.values()), self.repo.id, playable)
         if not self.choice.evaluation:
             pages.pop(export.EVAL, None)
@@ -111,23 +112,23 @@ class Push:
             listed[export.MANIFEST] = {"size": manifest.size, "sha256": manifest.digest, "blob": manifest.digest}
         return Wish(files, frozenset(stale) - files.keys(), self._summary(), listed)
 
-    def _need_no_race(self, now: State, first: State, there: Mapping[Unit, list[str]], before: Mapping[Unit, list[str]]) -> None:
+    def _need_no_race(
+        self, now: State, first: State, data: Mapping[str, Staged], there: Mapping[Unit, list[str]], before: Mapping[Unit, list[str]]
+    ) -> None:
         """Two people may push different splits at once; the same one, and the slower must look first."""
         for unit, paths in self.mine.items():
             moved = changed_between(first, now, {*there.get(unit, ()), *before.get(unit, ())})
-            if moved and not all(self.staged[p].same_as(now.files.get(p)) for p in paths):
+            if moved and not all(data[p].same_as(now.files.get(p)) for p in paths):
                 raise HubError(f"{self.repo}: somebody else has just pushed {'/'.join(unit)} too; look at it, then push again")
 
-    def _is_stale(self, path: str, contents: Mapping[Unit, Content]) -> bool:
-        """Whether a playable file in the repo is no longer wanted: its source is gone, or this push brings its successor."""
-        parts = path.split("/")
+    def _is_stale(self, path: str, source: str, contents: Mapping[Unit, Content], first: State) -> bool:
+        """Whether a clip in the repo is no longer wanted: its source is gone, or this push brings all clips of it anew."""
         if path in self.clips:
             return False
-        if parts[1] not in {source for source, _ in contents}:
+        if source not in {source for source, _ in contents}:
             return True
-        if match := open_clips.PARQUET.fullmatch(path):
-            return self.choice.with_videos and (match["source"], match["split"]) in self.mine
-        return self.choice.with_videos and not self.choice.splits and parts[1] in {source for source, _ in self.mine}
+        anew = self.choice.with_videos and not self.choice.splits and source in {source for source, _ in self.mine}
+        return anew and path in first.files
 
     def _listed(self, now: State) -> dict[str, dict[str, Any]]:
         """path -> size and SHA-256 of what our last push left in the repo; empty when no push of ours has been there."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.hub import guard
-from builder.hub.publish import Options, Outcome, Say, publish
+from builder.hub.publish import Options, Outcome, Say, Wait, publish, unseen
 from builder.hub.repo import HubError, Repo, State
 from builder.hub.stage import Staged, Wish, staged
 
@@ -16,10 +16,11 @@ FORMAT = "humanmovevqa-published/1"
 CARD = "README.md"
 
 
-def publish_folder(folder: Path, repo_id: str | None, kind: str, options: Options, say: Say) -> Outcome:
+def publish_folder(folder: Path, repo_id: str | None, kind: str, options: Options, say: Say, wait: Wait = unseen) -> Outcome:
     """Push a folder as a repo of `kind` ("space" or "model").  Raises HubError for what may not be published, and see `publish`."""
     repo = Repo(repo_id, kind)
-    files = {path: staged(file) for path, file in guard.tree(folder, kind).items() if path != RECORD}
+    with wait("looking at what is to be sent"):
+        files = {path: staged(file) for path, file in guard.tree(folder, kind).items() if path != RECORD}
     if CARD not in files:
         raise HubError(f"{folder}: expected a {CARD}, the page of the {kind}, found none")
     record = staged(_record(files))
@@ -32,7 +33,7 @@ def publish_folder(folder: Path, repo_id: str | None, kind: str, options: Option
             left[RECORD] = {"size": there.size, "sha256": there.digest, "blob": there.digest}
         return Wish({**files, RECORD: record}, gone - {RECORD}, f"Update the {kind}: {len(files)} files", left)
 
-    return publish(repo, wish_for, options, say, sdk=_sdk(folder) if kind == "space" else None)
+    return publish(repo, wish_for, options, say, sdk=_sdk(folder) if kind == "space" else None, wait=wait)
 
 
 def _record(files: dict[str, Staged]) -> bytes:

@@ -144,6 +144,8 @@ def _wrong_rows(file: Path, path: str) -> str | None:
     match = export.DATA_FILE.fullmatch(path)
     if not match:
         return "expected <source>/<split>-00000-of-0000N.parquet; a dataset has no other tables"
+    source = match["config"]
+    may_play = clip_files.is_open(source)
     try:
         with pq.ParquetFile(file) as f:
             found, wanted = f.schema_arrow, schema.features()
@@ -154,7 +156,9 @@ def _wrong_rows(file: Path, path: str) -> str | None:
                 return "its columns or their types are not those of builder/schema.py; build the dataset again"
             for batch in f.iter_batches():
                 for row in batch.to_pylist():
-                    schema.check(row, match["config"])
+                    schema.check(row, source)
+                    if row["video"] is not None and not may_play:
+                        return f"row {row['id']}: column 'video' is not null, and the videos of {source} may not be shared"
     except (pa.ArrowInvalid, OSError) as error:
         return f"not a whole Parquet file ({error})"
     except HumanMoveError as error:

@@ -6,11 +6,12 @@ import difflib
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from builder.hub.repo import Cut, HubError, Moved, Repo, State
-from builder.hub.stage import Plan, Wish, compare
+from builder.hub.stage import Plan, Wish, compare, megabytes
 
 ATTEMPTS = 6
 WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0)  # before trying again; the client's own retries come on top
@@ -19,6 +20,12 @@ DIFF_LINES = 80
 
 WishFor = Callable[[State, State], Wish]
 Say = Callable[[str], None]
+Wait = Callable[[str], AbstractContextManager[None]]  # shows that a thing of this name is being done
+
+
+def unseen(title: str) -> AbstractContextManager[None]:
+    """A Wait that shows nothing."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Outcome:
     url: str
 
 
-def publish(repo: Repo, wish_for: WishFor, options: Options, say: Say, sdk: str | None = None) -> Outcome:
+def publish(repo: Repo, wish_for: WishFor, options: Options, say: Say, sdk: str | None = None, wait: Wait = unseen) -> Outcome:
     """Bring the repo to `wish_for(now, first)`: the state read now, and the state when the push began.
 
     A dry run makes no request that writes.  Raises HubError; the repo is then as it was.
@@ -74,7 +81,7 @@ def publish(repo: Repo, wish_for: WishFor, options: Options, say: Say, sdk: str 
                     raise HubError(f"{repo} was created but cannot be read; look at it on the Hub, then push again")
                 plan = compare(wish, now)
                 first = now
-            return _committed(repo, now, plan, wish, options, say)
+            return _committed(repo, now, plan, wish, options, say, wait)
         except Moved as error:
             trouble = f"somebody else keeps committing ({error})"
             say("somebody else has committed meanwhile; reading the repo again")
@@ -96,14 +103,15 @@ def _shown(repo: Repo, now: State, plan: Plan, options: Options, say: Say) -> Ou
     return Outcome(plan, "")
 
 
-def _committed(repo: Repo, now: State, plan: Plan, wish: Wish, options: Options, say: Say) -> Outcome:
+def _committed(repo: Repo, now: State, plan: Plan, wish: Wish, options: Options, say: Say, wait: Wait) -> Outcome:
     assert now.head
     commit, url = now.head, ""
     if plan:
         for line in plan.lines():
             say(line)
         try:
-            commit, url = repo.commit(plan.uploads, plan.deleted, now.head, options.message or wish.summary, options.pr)
+            with wait(f"sending up to {megabytes(plan.size)}"):
+                commit, url = repo.commit(plan.uploads, plan.deleted, now.head, options.message or wish.summary, options.pr)
         except Cut as error:
             if options.pr:  # main cannot tell whether the pull request was opened, and a second one would be a nuisance
                 raise HubError(

@@ -76,10 +76,12 @@ def checked_id(repo_id: str | None) -> str:
 
 
 def no_bars() -> None:
-    """Let `huggingface_hub` draw no progress bars in this process."""
+    """Let `huggingface_hub`, `datasets`, and `transformers` if it is imported later, draw no progress bars in this process."""
+    import datasets
     from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()
+    datasets.disable_progress_bars()
 
 
 class Repo:

@@ -45,7 +45,9 @@ def run(plan: pipeline.Plan, out: Path, workers: int = 1, fit: bool = False, qui
 
     store.need_folder(out)
     records = compared(plan, workers, lambda total: bar(f"{plan.lifter} against the truth", total, quiet))
-    found = summary(records, plan.recipe, plan.lifter, plan.options)
+    with bar("counting and drawing", 1, quiet):
+        found = summary(records, plan.recipe, plan.lifter, plan.options)
+        drawn = page(found, records).encode()
     print(table(found))
     for one in found["refused"]:
         if not quiet:
@@ -54,7 +56,7 @@ def run(plan: pipeline.Plan, out: Path, workers: int = 1, fit: bool = False, qui
         used = found["fitted_from"]
         print(f"\n# fitted to {used['clips']} people, {used['paths']} paths; {used['left_out']} failures left out\n{toml(found['fitted'])}")
     store.write_atomic(out / "validation.json", (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
-    store.write_atomic(out / "validation.html", page(found, records).encode())
+    store.write_atomic(out / "validation.html", drawn)
     if not quiet:
         print(f"pictures: {out / 'validation.html'}", file=sys.stderr)
     return 0

@@ -7,14 +7,45 @@ which returns the exit code.  Its name stands in `cli.VERBS`.
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from builder.terminal import busy
 from builder.types import BuildError, SourceError
+
+if TYPE_CHECKING:
+    from builder.rows import Rows
+
+BUILT_OR_SAMPLE = "(default: ./humanmovevqa, else the packaged sample)"
 
 
 def quiet_option(verb: argparse.ArgumentParser, left: str = "results, warnings and errors") -> None:
     """Add --quiet; `left` is what is still printed."""
     verb.add_argument("--quiet", action="store_true", help=f"no progress, nothing but {left}")
+
+
+def data_of(args: argparse.Namespace) -> str:
+    """The dataset that --data names, else the one that is meant without it; which that is, is said on stderr."""
+    from builder import rows
+
+    if args.data:
+        return str(args.data)
+    data, why = rows.meant()
+    if not args.quiet:
+        print(f"using {data} ({why})", file=sys.stderr)
+    return data
+
+
+def read(args: argparse.Namespace, split: str | None = None, columns: Mapping[str, str] | None = None) -> Rows:
+    """The questions that --data, --config and --split name.  Raises DataError."""
+    from builder import rows
+
+    data = data_of(args)
+    here = Path(data).expanduser().exists()  # the Hub's client has bars of its own
+    with busy("reading the questions", args.quiet or not here):
+        return rows.read(data, args.config, split or args.split, columns)
 
 
 def lifter_options(verb: argparse.ArgumentParser) -> None:

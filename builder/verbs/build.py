@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
     if whole:
         export.check_target(args.out)
     store.Work(plan.work).need_writable()
-    clips = pipeline.clips_of(plan)
+    with busy("looking for clips", args.quiet):
+        clips = pipeline.clips_of(plan)
     for lifter in sorted({lifting.lifter_of(clip, plan.lifter) for clip in clips} - {lifting.TRUTH}):
         lifting.load(lifter, plan.options)  # a wrong name or missing weights are one mistake, not one per clip
     room.need(clips, plan, args.out if whole else None)

@@ -12,7 +12,7 @@ import os
 from typing import Any
 
 from builder import __version__, plugins
-from builder.terminal import bar
+from builder.terminal import bar, busy
 from builder.verbs import licensed, quiet_option
 
 HELP = "does this licensed copy look as expected?"
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
     name, root, folder = licensed(args.source)
     source = plugins.load("sources", name)
-    attempts = source.found(folder)
+    with busy("looking through the copy", args.quiet):
+        attempts = source.found(folder)
     with bar(f"checking {name}", len(attempts), args.quiet) as progress:
         found = check.examine(source, folder, attempts, args.every_frame, progress)
     found = {"program": __version__, "source": name, "body_models": bool(os.environ.get(recordings.MODELS)), **found}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builder.terminal import busy
 from builder.types import DataError
+from builder.verbs import quiet_option
 
 HELP = "two runs, question by question"
 EXAMPLE = "humanmovevqa compare runs/before runs/after"
@@ -17,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", type=Path, metavar="RUN", help="a run folder")
     parser.add_argument("second", type=Path, metavar="RUN", help="the run that is compared with it")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    quiet_option(parser, "the table and errors")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,9 +27,9 @@ def run(args: argparse.Namespace) -> int:
 
     from builder import runs, scoring, tables
 
-    first, second = (runs.read([folder])[0] for folder in (args.first, args.second))
     try:
-        with busy("comparing", False):
+        with busy("comparing", args.quiet):
+            first, second = (runs.read([folder])[0] for folder in (args.first, args.second))
             found = scoring.compare(first.graded, second.graded)
     except ValueError as error:
         raise DataError(f"{args.first} and {args.second} cannot be compared: {error}") from None

@@ -11,9 +11,9 @@ import re
 import sys
 from pathlib import Path
 
-from builder.terminal import bar
+from builder.terminal import bar, busy
 from builder.types import BuildError
-from builder.verbs import at_least, options_of, quiet_option
+from builder.verbs import BUILT_OR_SAMPLE, at_least, options_of, quiet_option, read
 
 HELP = "a model's answers to the questions, and its scores"
 EXAMPLE = "humanmovevqa evaluate --model qwen3_vl=Qwen/Qwen3-VL-8B-Instruct --data humanmovevqa --videos clips --frames 64"
@@ -24,9 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", required=True, metavar="NAME[=CHECKPOINT]", help="a model (see `humanmovevqa list`) and its weights or setting"
     )
-    parser.add_argument(
-        "--data", metavar="DIR|FILE|REPO", help="built dataset, file of rows, or Hub repo (default: ./humanmovevqa, else the sample)"
-    )
+    parser.add_argument("--data", metavar="DIR|FILE|REPO", help=f"built dataset, file of rows, or Hub repo {BUILT_OR_SAMPLE}")
     parser.add_argument("--config", default="all", metavar="NAME", help="config of the dataset (default: all)")
     parser.add_argument("--split", default="test", metavar="NAME", help="split that is asked (default: test)")
     parser.add_argument(
@@ -62,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     at_least(args, limit=1, frames=1, pixels=1)
     name, _, checkpoint = args.model.partition("=")
     columns = rows.column_map(args.columns)
-    data = rows.read(args.data, args.config, args.split, columns)
+    data = read(args, columns=columns)
     videos = args.videos or (Path(os.environ[watching.VARIABLE]) if os.environ.get(watching.VARIABLE) else None)
     plan = evaluate.Plan(
         model=name,
@@ -91,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     say(f"{len(data.items)} questions of {data.name} ({data.config}, {data.split}) into {out}")
     with bar("questions answered", len(evaluate.part(data.items, plan)), args.quiet) as progress:
         found = evaluate.evaluate(data, plan, out, progress, say)
-    result = runs.write_results(found)
+    with busy("scoring", args.quiet):
+        result = runs.write_results(found)
     print("\n".join([*tables.table([result]), "", *tables.notes(result)]))
     return 0
 

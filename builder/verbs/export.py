@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 from importlib import import_module
+from pathlib import Path
 
 from builder import exports
-from builder.terminal import Help
+from builder.terminal import Help, busy
+from builder.verbs import data_of
 
 HELP = "write a dataset in the form that another tool takes"
 EXAMPLE = "humanmovevqa export lmms-eval --data your-name/humanmovevqa --out tasks/humanmovevqa"
@@ -24,10 +26,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             name, help=module.HELP, description=module.__doc__, epilog=f"example:\n{module.EXAMPLE}", formatter_class=Help
         )
         module.arguments(one)
-        one.set_defaults(write=module.run)
+        one.set_defaults(write=module.run, quiet=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the format that was named."""
-    code: int = args.write(args)
+    here = True
+    if getattr(args, "reads_data", False):
+        args.data = data_of(args)
+        here = Path(args.data).expanduser().exists()  # the Hub's client has bars of its own
+    with busy("writing", args.quiet or not here):
+        code: int = args.write(args)
     return code

@@ -13,9 +13,11 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from builder.terminal import busy
 from builder.types import BuildError, DataError
 from builder.verbs import quiet_option
 from builder.verbs.demo import staged
@@ -31,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("repo", nargs="?", metavar="REPO_ID", help="OWNER/NAME on the Hub (default: HUMANMOVEVQA_REPO)")
     parser.add_argument("--from", dest="folder", type=Path, metavar="DIR", help="the folder to publish (default: ./humanmovevqa)")
     parser.add_argument("--split", action="append", metavar="NAME", default=[], help="add or replace this split only; repeatable")
-    parser.add_argument("--with-videos", action="store_true", help="send the clips of open sources too, so that the page plays them")
+    parser.add_argument("--with-videos", action="store_true", help="send the clips of open sources too: they play on its page")
     parser.add_argument(
         "--videos", type=Path, metavar="DIR", help="where those clips lie (default: HUMANMOVEVQA_VIDEO_DIR, and the package)"
     )
@@ -60,8 +62,11 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(text, file=sys.stderr)
 
-    if args.quiet or not sys.stderr.isatty():
-        hub.no_bars()
+    hub.no_bars()  # ours tells it whole, and two at once cannot be read
+
+    def wait(title: str) -> AbstractContextManager[None]:
+        return busy(title, args.quiet)
+
     options = hub.Options(args.private, args.pr, args.dry_run, args.tag, args.discard_edits, args.message)
     kind = next((name for name in ("space", "model") if getattr(args, name)), "dataset")
     if kind != "dataset":
@@ -74,11 +79,11 @@ def run(args: argparse.Namespace) -> int:
         folder = args.folder if given is True else given
         if folder is None and kind == "space":  # ours, made anew
             with tempfile.TemporaryDirectory() as made:
-                hub.publish_folder(staged(Path(made) / "space"), args.repo, kind, options, say)
+                hub.publish_folder(staged(Path(made) / "space"), args.repo, kind, options, say, wait)
             return 0
         if folder is None:
             raise BuildError(f"--{kind}: expected the folder to push, as --{kind} DIR or --from DIR")
-        hub.publish_folder(folder, args.repo, kind, options, say)
+        hub.publish_folder(folder, args.repo, kind, options, say, wait)
         return 0
     if args.videos and not args.with_videos:
         raise BuildError("--videos DIR says where clips to be sent lie, and belongs to --with-videos; without it none are sent")
@@ -89,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         evaluation=not args.no_eval,
         validation=tuple(_validation(path) for path in args.validation),
     )
-    hub.publish_dataset(args.folder or BUILT, args.repo, choice, options, say)
+    hub.publish_dataset(args.folder or BUILT, args.repo, choice, options, say, wait)
     return 0
 
 

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from builder.terminal import busy
+from builder.verbs import quiet_option
 
 HELP = "runs into tables and pictures; needs no model"
 EXAMPLE = "humanmovevqa score runs/qwen3_vl-video-1a2b3c4d runs/qwen3_vl-blind-5e6f7a8b --out scores"
@@ -22,6 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON in place of the tables")
     parser.add_argument("--published", action="store_true", help="add the paper's published rows to the table, marked as such")
+    quiet_option(parser, "the tables and errors")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
 
     from builder import runs, store, tables, viz
 
-    found = runs.read(args.runs)
-    with busy("scoring", False):
+    with busy("scoring", args.quiet):
+        found = runs.read(args.runs)
         results = [runs.write_results(one) for one in found]
     out: Path = args.out or (found[0].folder if len(found) == 1 else Path("scores"))
     store.need_folder(out)

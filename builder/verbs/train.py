@@ -16,7 +16,7 @@ from pathlib import Path
 
 from builder.terminal import bar
 from builder.types import SetupError
-from builder.verbs import at_least
+from builder.verbs import BUILT_OR_SAMPLE, at_least, quiet_option, read
 
 HELP = "fine-tune a model on the train split"
 EXAMPLE = "humanmovevqa train --model qwen3_vl=Qwen/Qwen3-VL-8B-Instruct --data humanmovevqa --videos clips --out tuned"
@@ -26,7 +26,7 @@ MODELS = ("qwen3_vl=CHECKPOINT", "track_reader", "track_reader=FILE")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument("--model", required=True, metavar="NAME[=CHECKPOINT]", help=f"what is trained: {', '.join(MODELS)}")
-    parser.add_argument("--data", metavar="DIR|FILE|REPO", help="as for evaluate (default: ./humanmovevqa, else the sample)")
+    parser.add_argument("--data", metavar="DIR|FILE|REPO", help=f"as for evaluate {BUILT_OR_SAMPLE}")
     parser.add_argument("--config", default="all", metavar="NAME", help="config of the dataset (default: all)")
     parser.add_argument("--split", default="train", metavar="NAME", help="split that is learnt from (default: train)")
     parser.add_argument("--test-split", default="test", metavar="NAME", help="split that is asked at the end, or none (default: test)")
@@ -57,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, default=Path("work"), help="work folder for track_reader's people (default: ./work)")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that make them (default: 2)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of checkpoints, adapter, curves and evaluation")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and errors")
+    quiet_option(parser, "warnings and errors")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         tuning=sft.tuned(numbers, sft.Tuning()),
         videos=args.videos or (Path(os.environ[watching.VARIABLE]) if os.environ.get(watching.VARIABLE) else None),
     )
-    data = rows.read(args.data, args.config, args.split)
+    data = read(args)
     test = None if args.test_split == "none" else lambda: rows.read(args.data, args.config, args.test_split)
     if args.recipe:
         if args.source or test is None:

@@ -11,9 +11,9 @@ import json
 import sys
 from pathlib import Path
 
-from builder.terminal import bar
+from builder.terminal import bar, busy
 from builder.types import DataError
-from builder.verbs import quiet_option
+from builder.verbs import BUILT_OR_SAMPLE, data_of, quiet_option
 
 HELP = "check that a dataset's videos are there and the right ones"
 EXAMPLE = "humanmovevqa verify --data your-name/humanmovevqa --config emdb --videos clips"
@@ -22,9 +22,7 @@ SHOWN = 10
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
-    parser.add_argument(
-        "--data", metavar="DIR|REPO", help="a built folder, or OWNER/NAME on the Hub (default: ./humanmovevqa, else the sample)"
-    )
+    parser.add_argument("--data", metavar="DIR|REPO", help=f"a built folder, or OWNER/NAME on the Hub {BUILT_OR_SAMPLE}")
     parser.add_argument("--config", default="all", metavar="NAME", help="a source of the dataset (default: all)")
     parser.add_argument("--split", metavar="NAME", help="one split (default: all)")
     parser.add_argument("--revision", metavar="TAG", help="a version on the Hub (default: the newest)")
@@ -40,11 +38,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check every clip, print a table, and say what is wrong."""
-    from builder import clip_files, export, hub, rows, store
+    from builder import clip_files, export, hub, store
 
-    if args.quiet or not sys.stderr.isatty():
-        hub.no_bars()
-    data = args.data or rows.place()
+    data = data_of(args)
     folder = hub.built_folder(data, args.revision)
     have = export.configs(folder)
     if args.config not in have or (args.split and args.split not in have[args.config]):
@@ -52,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"--config {args.config}{f' --split {args.split}' if args.split else ''}: {data} holds {there}")
     root = clip_files.folder(args.videos)
     splits = {s: files for s, files in have[args.config].items() if args.split in (None, s)}
-    clips = clip_files.wanted(export.rows((f for files in splits.values() for f in files), clip_files.Wanted._fields))
+    with busy("reading the questions", args.quiet):
+        clips = clip_files.wanted(export.rows((f for files in splits.values() for f in files), clip_files.Wanted._fields))
     with bar("checking videos", len(clips), args.quiet) as progress:
         findings = clip_files.check(clips, root, not args.fast, progress)
     wrong = [f for f in findings if f.verdict != clip_files.FOUND]

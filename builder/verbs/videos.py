@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from builder import plugins
-from builder.terminal import bar
+from builder.terminal import bar, busy
 from builder.types import HumanMoveError, SetupError
 from builder.verbs import at_least, licensed, quiet_option
 
@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     source = plugins.load("sources", name)
     store.need_folder(args.out)
     manifest = footage.Manifest(args.out)
-    clips = sorted(source.clips(root), key=lambda clip: clip.clip_id)[: args.limit]
+    with busy("looking through the copy", args.quiet):
+        clips = sorted(source.clips(root), key=lambda clip: clip.clip_id)[: args.limit]
     made = kept = 0
     failed: list[str] = []
     with bar(f"videos of {name}", len(clips), args.quiet) as progress:
