@@ -141,7 +141,7 @@ def _split_of(person: Asked, recipe: Recipe) -> Split:
 
 def _rows(name: Path, published: Blocks, count: int) -> spool.Rows:
     """Where the rows of a split will be, before there are any."""
-    ranks = np.arange(export.ROWS_PER_FILE, count, export.ROWS_PER_FILE)
+    ranks = np.arange(spool.ROWS, count, spool.ROWS)
     alone = np.zeros(len(ranks), np.int64)
     return spool.Rows(name, assemble.ids_at(published, _one_key, np.array([count]), alone, ranks), count)
 

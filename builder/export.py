@@ -53,7 +53,7 @@ def write(
     """Write the dataset folder `out` from `rows[source][split]` (each sorted by id); an older build there is replaced.
 
     Rows are looked at once, in slices of ROWS_PER_GROUP, so a sequence that makes them then keeps memory small; it may give slices as
-    `table` does.  `progress` hears of every Parquet file.
+    `table` does.  `progress` hears of every slice.
 
     The new folder is finished beside `out` and then takes its place by renaming, so that `out` is always one whole build.
     Files in `out` that the old manifest does not list are kept.  `info` becomes `build_info.json` and feeds the card, with
@@ -221,27 +221,28 @@ def _data(
     """Check and put every Parquet file; the number of rows.  Raises BuildError at the first bad row."""
     made: Counter[tuple[str, str, str]] = Counter()
     total = sum(len(rows[source][split]) for source, split in splits)
-    done = 0
+    last = ""
+
+    def group(source: str, split: str, part: Any) -> Any:
+        """Some rows of a split as a table, checked."""
+        nonlocal last
+        listed = list(part) if isinstance(part, Sequence) else part.to_pylist()
+        for row in listed:
+            schema.check(row, source)
+            if row["id"] <= last:
+                raise _out_of_order(source, split, f"id {last} twice" if row["id"] == last else "another order")
+            last = row["id"]
+        made.update((source, split, row["category"]) for row in listed)
+        progress(made.total(), total, source)
+        return table(listed) if isinstance(part, Sequence) else part
+
     for source, split in splits:
-        found: Any = rows[source][split]
+        found, last = rows[source][split], ""
         files = -(-len(found) // ROWS_PER_FILE)
-        last = ""
         for n in range(files):
-            tables = []
-            end = min(len(found), (n + 1) * ROWS_PER_FILE)
-            for start in range(n * ROWS_PER_FILE, end, ROWS_PER_GROUP):
-                part = found[start : min(end, start + ROWS_PER_GROUP)]
-                listed = list(part) if isinstance(part, Sequence) else part.to_pylist()
-                for row in listed:
-                    schema.check(row, source)
-                    if row["id"] <= last:
-                        raise _out_of_order(source, split, f"id {last} twice" if row["id"] == last else "another order")
-                    last = row["id"]
-                made.update((source, split, row["category"]) for row in listed)
-                tables.append(table(listed) if isinstance(part, Sequence) else part)
-            put(f"{source}/{split}-{n:05d}-of-{files:05d}.parquet", _parquet(tables))
-            done += end - n * ROWS_PER_FILE
-            progress(done, total, source)
+            starts = range(n * ROWS_PER_FILE, min(len(found), (n + 1) * ROWS_PER_FILE), ROWS_PER_GROUP)
+            data = _parquet(group(source, split, found[start : min(start + ROWS_PER_GROUP, starts.stop)]) for start in starts)
+            put(f"{source}/{split}-{n:05d}-of-{files:05d}.parquet", data)
     said = {(s, p, c): n for s, ps in info.get("counts", {}).items() for p, cs in ps.items() for c, n in cs.items() if n}
     if "counts" in info and said != made:
         odd = sorted(set(said.items()) ^ set(made.items()))[0][0]

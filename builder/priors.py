@@ -12,6 +12,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,33 +47,37 @@ def by_priors(train: Questions, test: Questions) -> list[int]:
     right: dict[Any, float] = defaultdict(float)
     offered: dict[Any, float] = defaultdict(float)
     for q in train:
-        for k, option in enumerate(q.options):
-            for key in _contexts(q, option):
+        for k, keys in enumerate(_contexts(q)):
+            for key in keys:
                 offered[key] += 1.0
                 right[key] += k == q.answer
 
-    def rate(q: Question | Asked, option: str) -> float:
-        value = 1.0 / len(q.options)
-        for key in reversed(_contexts(q, option)):  # coarse to fine; each level counts with what it has seen
-            value = (right[key] + 4.0 * value) / (offered[key] + 4.0)
+    def rate(keys: Sequence[Any], value: float) -> float:
+        for key in reversed(keys):  # coarse to fine; each level counts with what it has seen
+            value = (right.get(key, 0.0) + 4.0 * value) / (offered.get(key, 0.0) + 4.0)
         return value
 
-    return [int(np.argmax([rate(q, o) for o in q.options])) for q in test]
+    return [int(np.argmax([rate(keys, 1.0 / len(q.options)) for keys in _contexts(q)])) for q in test]
 
 
-def _contexts(q: Question | Asked, option: str) -> list[Any]:
-    rank = sorted(q.options, key=_number).index(option)
+def _contexts(q: Question | Asked) -> list[list[Any]]:
+    """Of every option, what it is seen in, from the exact context to the option alone."""
+    every, ranked = frozenset(q.options), sorted(q.options, key=_number)
     return [
-        (q.template, q.quantity, q.window, frozenset(q.options), option),
-        (q.template, q.quantity, option),
-        (q.template, q.window, option),
-        (q.template, rank),
-        (q.template, option),
-        (q.category, option),
-        option,
+        [
+            (q.template, q.quantity, q.window, every, option),
+            (q.template, q.quantity, option),
+            (q.template, q.window, option),
+            (q.template, ranked.index(option)),
+            (q.template, option),
+            (q.category, option),
+            option,
+        ]
+        for option in q.options
     ]
 
 
+@lru_cache(4096)
 def _number(text: str) -> tuple[float, str]:
     found = re.search(r"\d+(\.\d+)?", text)
     return (float(found.group()) if found else 0.0, text)
@@ -165,24 +170,24 @@ def _report(choices: Sequence[int], test: Questions, cfg: Priors, seed: int) -> 
     if not choices:
         return {"n": len(test), "verdict": few or "nothing to learn from", "guessed": []}
     points = np.array([100.0 * normalised(q, c) for q, c in zip(test, choices, strict=True)])
-    clips = np.unique([q.clip_id for q in test], return_inverse=True)[1]
-    category = np.array([CATEGORIES.index(q.category) for q in test])
-    draws = np.random.default_rng(seed).multinomial(clips.max() + 1, np.ones(clips.max() + 1) / (clips.max() + 1), size=1000)
-    table = {}
-    replicas = []
-    for k, name in enumerate(CATEGORIES):
-        here = category == k
-        if not here.any():
-            continue
-        total = np.bincount(clips[here], points[here], clips.max() + 1)
-        number = np.bincount(clips[here], minlength=clips.max() + 1)
-        replica = (draws @ total) / np.maximum(draws @ number, 1)
-        replicas.append(replica)
-        table[name] = _interval(points[here].mean(), replica, int(here.sum()))
+    number = {clip_id: k for k, clip_id in enumerate(sorted({q.clip_id for q in test}))}
+    clips = np.array([number[q.clip_id] for q in test])
+    category = np.array([q.category for q in test])
+    of = {name: category == name for name in CATEGORIES if (category == name).any()}
+    per_clip = [np.bincount(clips[own], what[own], len(number)) for what in (points, np.ones(len(test))) for own in of.values()]
+    total, asked = np.split(_drawn(np.column_stack(per_clip), seed).T, 2)
+    replicas = total / np.maximum(asked, 1)
+    table = {name: _interval(points[of[name]].mean(), r, int(of[name].sum())) for name, r in zip(of, replicas, strict=True)}
     mean = _interval(float(np.mean([t["score"] for t in table.values()])), np.mean(replicas, axis=0), len(test))
     guessed = [] if few else sorted(name for name, t in table.items() if t["low"] > cfg.max_blind)
     verdict = few or (f"can be guessed without watching: {', '.join(guessed)}" if guessed else "cannot be guessed without watching")
     return {"by_category": table, "mean": mean, "n": len(test), "verdict": verdict, "guessed": guessed}
+
+
+def _drawn(per_clip: NDArray[Any], seed: int) -> NDArray[Any]:
+    """Sums (1000, K) of the columns of `per_clip` (N, K) over N clips that are drawn with replacement, a few draws at a time."""
+    rng, n = np.random.default_rng(seed), len(per_clip)
+    return np.concatenate([rng.multinomial(n, np.ones(n) / n, size=50) @ per_clip for _ in range(20)])
 
 
 def _interval(score: float, replicas: Any, n: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -23,6 +24,7 @@ from builder.types import BuildError
 ASKED = np.dtype([("outcome", "<u4"), ("person", "<u4"), ("id", "<u8")])
 BLOCK = 1 << 14  # questions that are written, and looked at, together
 AT_ONCE = 1 << 12  # rows that wait to be written together
+ROWS = 10_000  # that are sorted together; a multiple of what is asked for at a time
 
 
 @contextmanager
@@ -74,13 +76,14 @@ class Pool:
 
 
 class Rows(Sequence[Any]):
-    """The rows of one split sorted by id, in spools, one for each Parquet file, each of which is read when its rows are wanted.
+    """The rows of one split sorted by id, in spools of ROWS rows, each of which is sorted when its rows are wanted.
 
-    `borders` are the ids of the first row of every file but the first, as numbers.
+    `borders` are the ids of the first row of every spool but the first, as numbers.
     """
 
     def __init__(self, name: Path, borders: NDArray[np.uint64], length: int) -> None:
-        self.name, self.borders, self.length = name, borders, length
+        self.borders, self.length = borders.tolist(), length
+        self.files = [name.with_name(f"{name.name}-{number:05d}.rows") for number in range(len(borders) + 1)]
         self._open: tuple[int, Any] = (-1, None)
 
     def __len__(self) -> int:
@@ -88,22 +91,18 @@ class Rows(Sequence[Any]):
 
     def file(self, question_id: int) -> Path:
         """Where the row of a question belongs."""
-        return self._file(int(np.searchsorted(self.borders, np.uint64(question_id), side="right")))
-
-    def _file(self, number: int) -> Path:
-        return self.name.with_name(f"{self.name.name}-{number:05d}.arrow")
+        return self.files[bisect_right(self.borders, question_id)]
 
     def __getitem__(self, index: Any) -> Any:
-        """A slice within one file, as a `pyarrow.Table`, or one row."""
+        """A slice within one spool, as a `pyarrow.Table`, or one row."""
         if not isinstance(index, slice):
             return self[index : index + 1].to_pylist()[0]
         start, stop, _ = index.indices(len(self))
-        number = start // export.ROWS_PER_FILE
+        number = start // ROWS
         if self._open[0] != number:
-            self._open = (-1, None)
-            self._open = (number, _sorted(self._file(number)))
-        offset = number * export.ROWS_PER_FILE
-        return self._open[1][start - offset : stop - offset]
+            self._open = (-1, None)  # before there is another
+            self._open = (number, _sorted(self.files[number]))
+        return self._open[1][start - number * ROWS : stop - number * ROWS]
 
 
 def _sorted(file: Path) -> Any:
