@@ -1,150 +1,260 @@
 """Once over the corpus: split, flatten, check, attack blind, make rows, export.
 
 Everything here reads finished artefacts and sorts them, so neither the number of workers nor shards nor interruptions can
-change a byte of the dataset.  Artefacts are read twice, one at a time: first into a `Catalogue`, which decides what is published,
-then into rows.  Of the corpus memory holds some tens of bytes for every question, and one Parquet file's rows.
+change a byte of the dataset.  People are looked at twice, one at a time: first their questions go to disk as numbers, which decide
+what is published, then those that are published as rows.  So of the corpus memory holds 8 bytes for every person.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections import Counter, defaultdict
+from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from builder import __version__, assemble, consistency, export, plugins, priors, schema, selection, store
-from builder.catalogue import Catalogue, Ints, Questions, number_of
+from builder import __version__, assemble, consistency, export, plugins, priors, schema, selection, spool, store, terminal
+from builder.assemble import Blocks, Ints, Outcome
 from builder.motion import describe
 from builder.pipeline import CHANGED, Asked, Kept, Plan, gather, people_of
 from builder.recipe import Recipe
-from builder.types import BuildError, Clip
+from builder.types import BuildError, Clip, Question
+from builder.workers import Progress
 
 EXAMPLES = 6
 SPLITS = ("train", "test")
-SCRATCH = "merge"  # in the work folder, while rows are sorted
-AT_ONCE = 256  # rows of a spool that wait to be written together
+SCRATCH = "merge"  # in the work folder, while the corpus is sorted
+Bars = Callable[[str, int], AbstractContextManager[Progress]]  # (title, total): how far something is, as `terminal.bar`
+Say = Callable[[str], None]
+Split = tuple[str, str]  # a source, and "train" or "test"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """A finished assembly: what is published of each source and split, the numbers of the build, and what the report shows.
 
-    `chosen[source][split]` (N,) are places in `catalogue`, sorted by the questions' ids.
+    `examples` has the clips of which most is published, each with the ids of these questions.
     """
 
-    catalogue: Catalogue
-    chosen: dict[str, dict[str, Ints]]
+    rows: dict[str, dict[str, spool.Rows]]
     info: dict[str, Any]
     prior_tables: list[dict[str, Any]]
-
-    def questions(self, source: str) -> Questions:
-        """What is published of a source, both splits together, sorted by id."""
-        return Questions(self.catalogue, self.catalogue.by_id(np.concatenate(list(self.chosen[source].values()))))
+    examples: dict[str, set[str]]
 
 
 @dataclass
-class _Tally:
-    """What the first look at the artefacts adds up."""
+class _Seen:
+    """What the first look at the people adds up."""
 
-    catalogue: Catalogue = field(default_factory=Catalogue)
-    places: dict[tuple[str, str], list[range]] = field(default_factory=lambda: defaultdict(list))
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
+    pools: dict[Split, spool.Pool] = field(default_factory=dict)
     lifters: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    before: Counter[str] = field(default_factory=Counter)
-    within_quota: int = 0
+    turns: array[int] = field(default_factory=lambda: array("Q"))  # of every person's clip, see `priors.turn_of`
 
 
-def build(people: Iterable[Asked], skipped: Sequence[Mapping[str, str]], recipe: Recipe) -> Corpus:
-    """Split, flatten, check and attack blind.  Raises BuildError when answers contradict each other."""
-    seen = _looked_at(people, recipe)
-    catalogue = seen.catalogue
-    chosen: dict[str, dict[str, Ints]] = {}
-    tally: dict[str, dict[str, Any]] = {}
-    for source in sorted({source for source, _ in seen.places}):
-        chosen[source] = {}
-        for split in SPLITS:
-            # Each split by itself: flattened together, what one split has too much of the other would lack, which can be learned.
-            ranges = seen.places.get((source, split), [])
-            places = catalogue.by_id(np.concatenate([np.zeros(0, np.int64), *(np.arange(r.start, r.stop) for r in ranges)]))
-            chosen[source][split] = places[assemble.chosen(catalogue.columns(places), recipe)]
-            if len(chosen[source][split]):
-                tally.setdefault(source, {})[split] = _counts(catalogue, chosen[source][split])
-    synthetic = {s: bool(plugins.load("sources", s).ABOUT.get("synthetic")) for s in chosen}
-    after: Counter[str] = Counter()
-    for splits in tally.values():
-        for counted in splits.values():
-            after.update(counted)
+def silent(title: str, total: int) -> AbstractContextManager[Progress]:
+    """Bars that nobody sees."""
+    return terminal.bar(title, total, quiet=True)
+
+
+def unsaid(text: str) -> None:
+    """What nobody is told."""
+
+
+def build(
+    people: Sequence[Asked] | Kept,
+    skipped: Sequence[Mapping[str, str]],
+    recipe: Recipe,
+    scratch: Path,
+    bars: Bars = silent,
+    say: Say = unsaid,
+) -> Corpus:
+    """Split, flatten, check, attack blind, and make the rows, which stay in files of the folder `scratch`.
+
+    Raises BuildError when answers contradict each other, or when the people are not the same at the second look.
+    """
+    number = people.count if isinstance(people, Kept) else len(people)
+    say(f"reading what is asked about {number} people")
+    seen = _looked_at(_watched(people, number, "people to questions", bars), recipe, scratch)
+    asked = sum(map(len, seen.pools.values()))
+    say(f"choosing, of {asked} questions, those that cannot be guessed")
+    cells = assemble.cells_of(list(seen.outcomes))
+    # Each split by itself: flattened together, what one split has too much of the other would lack, which can be learned.
+    chosen = {split: assemble.chosen(pool, cells, recipe) for split, pool in sorted(seen.pools.items())}
+    before = sum((assemble.counted(pool, len(cells.outcomes)) for pool in seen.pools.values()), np.zeros(len(cells.outcomes), np.int64))
+    after = {split: assemble.counted(blocks, len(cells.outcomes)) for split, blocks in chosen.items()}
+    after = {split: counts for split, counts in after.items() if counts.any()}
+    total = sum(after.values(), np.zeros(len(cells.outcomes), np.int64))
+    within_quota = sum(int(assemble.within_quota(block, cells, recipe).sum()) for pool in seen.pools.values() for block in pool)
+    rows = {split: _rows(scratch / "-".join(split), chosen[split], int(counts.sum())) for split, counts in after.items()}
+
+    say(f"making the rows of {total.sum()} questions")
+    sources = sorted({source for source, _ in seen.pools})
+    kinds = {s: "synthetic" if plugins.load("sources", s).ABOUT.get("synthetic") else "real" for s in sources}
+    look = _Look(kinds, {split: chosen[split] for split in rows}, seen.turns)
+    look.at(_watched(people, number, "questions to rows", bars), rows, recipe)
+    say("trying to guess their answers without watching")
     info = {
         "version": __version__,
         "recipe": {"name": recipe.name, "digest": recipe.digest, "seed": recipe.seed},
-        "lifters": {s: ", ".join(sorted(seen.lifters[s])) for s in chosen},
+        "lifters": {s: ", ".join(sorted(seen.lifters[s])) for s in sources},
         "generated": {
-            "tracks": len(catalogue.people),
+            "tracks": number,
             "skipped": list(skipped),
-            "pool_per_track_mean": round(len(catalogue) / max(1, len(catalogue.people)), 2),
-            "questions_per_track_mean": round(seen.within_quota / max(1, len(catalogue.people)), 2),
-            "before": dict(sorted(seen.before.items())),
-            "after": dict(sorted(after.items())),
+            "pool_per_track_mean": round(asked / max(1, number), 2),
+            "questions_per_track_mean": round(within_quota / max(1, number), 2),
+            "before": assemble.per_category(cells.outcomes, before),
+            "after": assemble.per_category(cells.outcomes, total),
         },
-        "counts": tally,
+        "counts": _nested({split: assemble.per_category(cells.outcomes, counts) for split, counts in after.items()}),
         "max_blind": recipe.priors.max_blind,
-        "blind": _blind(catalogue, chosen, synthetic, recipe),
+        "blind": _blind(look.shown, recipe),
     }
-    made = Corpus(catalogue, chosen, info, [])
-    every = (q for source in chosen for q in made.questions(source))
-    made.prior_tables.extend(assemble.prior_tables(Questions(catalogue, np.arange(len(catalogue))), every))
-    return made
+    return Corpus(_nested(rows), info, assemble.prior_tables(cells.outcomes, before, total), look.examples())
 
 
-def _looked_at(people: Iterable[Asked], recipe: Recipe) -> _Tally:
+def _looked_at(people: Iterable[Asked], recipe: Recipe, scratch: Path) -> _Seen:
     """Every person once.  Raises BuildError when answers about one contradict each other."""
-    seen = _Tally()
+    seen = _Seen()
     wrong: list[str] = []
-    for person in people:
-        wrong += consistency.contradictions(person.questions)
-        clip = person.clip
-        places = seen.catalogue.add(clip.clip_id, person.track["person"], person.questions)
-        seen.places[clip.source, assemble.split_of(clip.group, recipe)].append(places)
-        seen.lifters[clip.source].add(person.track["lifter"])
-        counted = assemble.counts(person.questions)
-        seen.before.update(counted)
-        seen.within_quota += sum(min(n, recipe.questions.per_category) for n in counted.values())
+    for number, person in enumerate(people):
+        wrong += consistency.contradictions(person.questions)[: 1 if wrong else None]
+        split = _split_of(person, recipe)
+        pool = seen.pools.setdefault(split, spool.Pool(scratch / "-".join(split)))
+        outcomes = [seen.outcomes.setdefault(assemble.outcome_of(q), len(seen.outcomes)) for q in person.questions]
+        pool.add(number, outcomes, [spool.number_of(q.id) for q in person.questions])
+        seen.lifters[split[0]].add(person.track["lifter"])
+        seen.turns.append(priors.turn_of(person.clip.clip_id))
     if wrong:
         raise BuildError(f"{len(wrong)} answers contradict another of the same clip, which is a defect; the first: {wrong[0]}")
     return seen
 
 
-def _counts(catalogue: Catalogue, places: Ints) -> dict[str, int]:
-    """Questions per category, sorted by name."""
-    per_kind = np.bincount(catalogue.columns(places).kind, minlength=len(catalogue.kinds))
-    out: Counter[str] = Counter()
-    for kind, n in zip(catalogue.kinds, per_kind.tolist(), strict=True):
-        out[kind.category] += n
-    return dict(sorted((name, n) for name, n in out.items() if n))
+def _split_of(person: Asked, recipe: Recipe) -> Split:
+    return person.clip.source, assemble.split_of(person.clip.group, recipe)
 
 
-def _blind(catalogue: Catalogue, chosen: Mapping[str, Mapping[str, Ints]], synthetic: Mapping[str, bool], recipe: Recipe) -> dict[str, Any]:
+def _rows(name: Path, published: Blocks, count: int) -> spool.Rows:
+    """Where the rows of a split will be, before there are any."""
+    ranks = np.arange(spool.ROWS, count, spool.ROWS)
+    alone = np.zeros(len(ranks), np.int64)
+    return spool.Rows(name, assemble.ids_at(published, _one_key, np.array([count]), alone, ranks), count)
+
+
+def _one_key(block: Ints) -> Ints:
+    return np.zeros(len(block), np.int64)
+
+
+class _Look:
+    """The second look at the people, of whom `published` has the questions that were chosen.
+
+    `kinds` says which sources are "real" and which "synthetic"; `shown` are the questions of each kind and split for the blind solvers.
+    """
+
+    def __init__(self, kinds: Mapping[str, str], published: Mapping[Split, Blocks], turns: array[int]) -> None:
+        self.kinds, self.published = kinds, published
+        self.shown: dict[Split, list[priors.Asked]] = {(kind, split): [] for kind in sorted(set(kinds.values())) for split in SPLITS}
+        self._last_turn = {one: self._last(one, np.frombuffer(turns, np.uint64)) for one in self.shown}
+        self._same: dict[Any, Any] = {}  # texts that many questions share
+        self._about: dict[str, list[Question]] = {}  # clips that may be examples
+        self._drawn = {source for source in kinds if plugins.load("sources", source).ABOUT.get("paths", True)}
+
+    def _last(self, shown: Split, turns: Ints) -> int:
+        """The turn of the last clip of a kind and split that the blind solvers see."""
+        questions = np.zeros(len(turns), np.int32)
+        for (source, split), blocks in self.published.items():
+            for block in blocks if (self.kinds[source], split) == shown else ():
+                np.add.at(questions, block["person"], 1)
+        return priors.last_turn(turns, questions)
+
+    def at(self, people: Iterable[Asked], rows: Mapping[Split, spool.Rows], recipe: Recipe) -> None:
+        """Look at everybody, and write their rows.  Raises BuildError when they are not those of the first look."""
+        families = selection.families()
+        published = {split: _by_person(blocks) for split, blocks in self.published.items()}
+        nobody = (-1, set[int]())
+        following = {split: next(by_person, nobody) for split, by_person in published.items()}
+        with spool.writer() as writer:
+            for number, person in enumerate(people):
+                split = _split_of(person, recipe)
+                whose, ids = following.get(split, nobody)
+                if whose != number:
+                    continue
+                following[split] = next(published[split], nobody)
+                own = [q for q in person.questions if spool.number_of(q.id) in ids]
+                if len(own) != len(ids):
+                    raise BuildError(CHANGED)
+                for q in own:
+                    row = schema.row(q, person.clip, person.track, families[q.category].explain(q), recipe.name)
+                    writer.add(rows[split].file(int(q.id, 16)), row)
+                self._remember(person.clip, split, own)
+        if any(one != nobody for one in following.values()):
+            raise BuildError(CHANGED)
+
+    def _remember(self, clip: Clip, split: Split, own: Sequence[Question]) -> None:
+        kind = self.kinds[clip.source], split[1]
+        if priors.turn_of(clip.clip_id) <= self._last_turn[kind]:
+            self.shown[kind] += [self._as_shown(q) for q in own]
+        if clip.source in self._drawn:
+            self._about.setdefault(clip.clip_id, []).extend(own)
+            if len(self._about) > 10 * EXAMPLES:
+                self._about = self._richest()
+
+    def _as_shown(self, q: Question) -> priors.Asked:
+        options = tuple(map(self._once, q.options))
+        told = map(self._once, (q.clip_id, q.category, q.template, q.quantity, q.window, q.text, options))
+        return priors.Asked._make((q.id, *told, q.answer))
+
+    def _once(self, value: T) -> T:
+        """The same text (or texts) in the one copy that is kept of it."""
+        same: T = self._same.setdefault(value, value)
+        return same
+
+    def _richest(self) -> dict[str, list[Question]]:
+        """The clips with questions of most categories, of those the ones with most questions."""
+        by = sorted(self._about, key=lambda c: (-len({q.category for q in self._about[c]}), -len(self._about[c]), c))
+        return {clip_id: self._about[clip_id] for clip_id in by[:EXAMPLES]}
+
+    def examples(self) -> dict[str, set[str]]:
+        """The clips for the report, each with the ids of what is published of it."""
+        return {clip_id: {q.id for q in own} for clip_id, own in self._richest().items()}
+
+
+def _by_person(blocks: Blocks) -> Iterator[tuple[int, set[int]]]:
+    """Everybody of whom there is something in some blocks, and the ids of it."""
+    for block in blocks:
+        people, first = np.unique(block["person"], return_index=True)
+        for person, ids in zip(people.tolist(), np.split(block["id"], first[1:]), strict=False):
+            yield person, set(ids.tolist())
+
+
+def _nested(by_split: Mapping[Split, T]) -> dict[str, dict[str, T]]:
+    """What is known by source and split, by source first."""
+    out: dict[str, dict[str, T]] = {}
+    for (source, split), value in by_split.items():
+        out.setdefault(source, {})[split] = value
+    return out
+
+
+def _blind(shown: Mapping[Split, Sequence[priors.Asked]], recipe: Recipe) -> dict[str, Any]:
     """The blind solvers' scores, real and scripted sources apart."""
     out: dict[str, dict[str, Any]] = {name: {} for name in priors.SOLVERS}
-    for kind, wanted in (("real", False), ("synthetic", True)):
-        own = [splits for source, splits in chosen.items() if synthetic[source] is wanted]
-        train, test = (catalogue.by_id(np.concatenate([np.zeros(0, np.int64), *(splits[s] for splits in own)])) for s in SPLITS)
-        if len(train) + len(test):
-            report = priors.blind_report(Questions(catalogue, train), Questions(catalogue, test), recipe.priors, recipe.seed)
-            for name, table in report.items():
+    for kind in ("real", "synthetic"):
+        train, test = (sorted(shown.get((kind, split), ())) for split in SPLITS)
+        if train or test:
+            for name, table in priors.blind_report(train, test, recipe.priors, recipe.seed).items():
                 out[name][kind] = table
     return out
 
 
 def placeless(skipped: Sequence[Mapping[str, str]], clips: Sequence[Clip]) -> list[dict[str, str]]:
     """The same skips with every video's path cut to its file name: reasons are published, and name no place on this machine."""
-    videos = {clip.clip_id: clip.video for clip in clips if clip.video is not None}
+    wanted = {one["clip_id"] for one in skipped}
+    videos = {clip.clip_id: clip.video for clip in clips if clip.video is not None and clip.clip_id in wanted}
     return [
         {**one, "reason": one["reason"].replace(str(videos[one["clip_id"]]), videos[one["clip_id"]].name)}
         if one["clip_id"] in videos
@@ -162,119 +272,38 @@ def complaints(info: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def examples(corpus: Corpus, clips: Mapping[str, Clip], plan: Plan) -> list[dict[str, Any]]:
-    """A few clips for the report, spread over the corpus, with their motions made again.
+def examples(corpus: Corpus, clips: Sequence[Clip], plan: Plan) -> list[dict[str, Any]]:
+    """A few clips for the report, those of which most is published, with their motions made again.
 
     The report is published with the dataset, and a drawn path can be read back: of a source whose motion may not leave the machine
     (`paths` in its ABOUT) nothing is drawn.
     """
-    catalogue = corpus.catalogue
-    about: dict[str, Counter[str]] = defaultdict(Counter)
-    for source, splits in corpus.chosen.items():
-        for places in splits.values() if plugins.load("sources", source).ABOUT.get("paths", True) else ():
-            columns = catalogue.columns(places)
-            for kind, holder in zip(columns.kind.tolist(), columns.holder.tolist(), strict=True):
-                about[catalogue.people[holder][0]][catalogue.kinds[kind].category] += 1
-    richest = sorted(about, key=lambda c: (-len(about[c]), -about[c].total(), c))
+    wanted = {clip.clip_id: clip for clip in clips if clip.clip_id in corpus.examples}
     families = selection.families()
     out = []
-    for clip_id in richest[:EXAMPLES]:
-        people, _, _ = gather([clips[clip_id]], plan)
-        published = {id_ for splits in corpus.chosen.values() for p in splits.values() for id_ in _about(catalogue, p, clip_id)}
-        own = sorted((q for p in people for q in p.questions if number_of(q.id) in published), key=lambda q: q.id)
-        for track in people_of(clips[clip_id], plan):
+    for clip_id, published in corpus.examples.items():
+        people, _, _ = gather([wanted[clip_id]], plan)
+        own = sorted((q for p in people for q in p.questions if q.id in published), key=lambda q: q.id)
+        for track in people_of(wanted[clip_id], plan):
             shown = [(q, q.options, families[q.category].explain(q)) for q in own if q.person_id == track.person_id]
             out.append({"clip_id": clip_id, "motion": describe(track, plan.recipe), "questions": shown})
     return out
 
 
-def _about(catalogue: Catalogue, places: Ints, clip_id: str) -> set[int]:
-    """The ids, as numbers, of those of some questions that are about a clip."""
-    own = [number for number, (clip, _) in enumerate(catalogue.people) if clip == clip_id]
-    return set(catalogue.ids(places[np.isin(catalogue.columns(places).holder, own)]).tolist())
-
-
-def export_to(out: Path, corpus: Corpus, people: Iterable[Asked], recipe: Recipe, scratch: Path, report: str | None) -> None:
-    """Write the dataset folder; `people` are those of `build`, whose rows are sorted in the folder `scratch`, which goes again."""
-    about = {source: plugins.load("sources", source).ABOUT for source in corpus.chosen}
+def export_to(out: Path, corpus: Corpus, report: str | None = None, bars: Bars = silent) -> None:
+    """Write the dataset folder."""
+    about = {source: plugins.load("sources", source).ABOUT for source in corpus.info["lifters"]}
     extra = {} if report is None else {"report.html": report.encode()}
-    with _sorted_rows(corpus, people, recipe, scratch) as rows:
-        export.write(out, rows, corpus.info, about, extra)
+    with bars("rows to files", sum(corpus.info["generated"]["after"].values())) as progress:
+        export.write(out, corpus.rows, corpus.info, about, extra, progress)
 
 
-class _Rows(Sequence[dict[str, Any]]):
-    """The rows of one split in spools, one for each Parquet file; a spool is read when its rows are wanted."""
-
-    def __init__(self, ids: NDArray[np.uint64], spool: Path) -> None:
-        self.ids, self.spool = ids, spool
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def file(self, number: int) -> Path:
-        """The spool of a Parquet file."""
-        return self.spool.with_name(f"{self.spool.name}-{number:05d}.jsonl")
-
-    def __getitem__(self, index: Any) -> Any:
-        """The slice of one file, or one row.  Raises BuildError when rows are missing."""
-        if not isinstance(index, slice):
-            return self[index // export.ROWS_PER_FILE * export.ROWS_PER_FILE :][index % export.ROWS_PER_FILE]
-        number = (index.start or 0) // export.ROWS_PER_FILE
-        with open(self.file(number), encoding="utf-8") as lines:
-            rows = sorted((json.loads(line) for line in lines), key=lambda row: str(row["id"]))
-        start = number * export.ROWS_PER_FILE
-        if len(rows) != len(self.ids[start : start + export.ROWS_PER_FILE]):
-            raise BuildError(CHANGED)
-        return rows
-
-
-@contextmanager
-def _sorted_rows(corpus: Corpus, people: Iterable[Asked], recipe: Recipe, scratch: Path) -> Iterator[dict[str, dict[str, _Rows]]]:
-    """Every published row, sorted by id, by way of files: the second look at the artefacts."""
-    families = selection.families()
-    rows = {
-        source: {
-            split: _Rows(corpus.catalogue.ids(places), scratch / f"{source}-{split}") for split, places in splits.items() if len(places)
-        }
-        for source, splits in corpus.chosen.items()
-    }
-    try:
-        with _disk(scratch):
-            scratch.mkdir(parents=True)
-            waiting: dict[Path, list[str]] = defaultdict(list)
-            for person in people:
-                split = assemble.split_of(person.clip.group, recipe)
-                table = rows.get(person.clip.source, {}).get(split)
-                if table is None:
-                    continue
-                for q in person.questions:
-                    id_ = number_of(q.id)
-                    place = int(np.searchsorted(table.ids, np.uint64(id_)))
-                    if place == len(table.ids) or int(table.ids[place]) != id_:
-                        continue
-                    row = schema.row(q, person.clip, person.track, families[q.category].explain(q), recipe.name)
-                    file = table.file(place // export.ROWS_PER_FILE)
-                    waiting[file].append(json.dumps(row) + "\n")
-                    if len(waiting[file]) >= AT_ONCE:  # opened for each lot: there may be more spools than files may be open
-                        _append(file, waiting.pop(file))
-            for file in sorted(waiting):
-                _append(file, waiting[file])
-        yield {source: dict(splits) for source, splits in rows.items()}
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _append(file: Path, lines: Sequence[str]) -> None:
-    with open(file, "a", encoding="utf-8") as spool:
-        spool.writelines(lines)
-
-
-@contextmanager
-def _disk(scratch: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise store.trouble(error, f"cannot sort the rows in {scratch}") from error
+def _watched(every: Iterable[T], total: int, title: str, bars: Bars) -> Iterator[T]:
+    """The same, with a bar that shows how many of them are done."""
+    with bars(title, total) as progress:
+        for done, one in enumerate(every, start=1):
+            yield one
+            progress(done, total, title)
 
 
 def merge(
@@ -283,14 +312,15 @@ def merge(
     out: Path,
     strict: bool = False,
     report: bool = True,
-    say: Callable[[str], None] = lambda text: None,
-    warn: Callable[[str], None] = lambda text: None,
+    say: Say = unsaid,
+    warn: Say = unsaid,
+    bars: Bars = silent,
 ) -> dict[str, Any]:
     """From finished artefacts to the dataset folder, in one process and in an order that nothing changes; the numbers of the build.
 
     Raises BuildError when an artefact is missing, no person could be used, or `strict` finds fault.
     """
-    people = Kept(clips, plan)
+    people = Kept(_watched(clips, len(clips), "finished artefacts", bars), plan)
     skipped = placeless(people.skipped, clips)
     for one in skipped:
         warn(f"skipped {one['clip_id']}: {one['reason']}")
@@ -301,16 +331,16 @@ def merge(
         )
     if not people.count:
         raise BuildError(f"no track of {len(clips)} could be used; the reasons stand above")
-    say(f"assembling what is asked about {people.count} people")
-    made = build(people, skipped, plan.recipe)
-    wrong = complaints(made.info)
-    if strict and wrong:
-        raise BuildError(f"--strict: {len(wrong)} complaint(s), nothing was exported; the first: {wrong[0]}")
-    page = None
-    if report:
-        from builder import viz
+    with spool.scratch(store.scratch(plan.work, SCRATCH)) as scratch:
+        made = build(people, skipped, plan.recipe, scratch, bars, say)
+        wrong = complaints(made.info)
+        if strict and wrong:
+            raise BuildError(f"--strict: {len(wrong)} complaint(s), nothing was exported; the first: {wrong[0]}")
+        page = None
+        if report:
+            from builder import viz
 
-        page = viz.report(made.info, made.prior_tables, examples(made, {c.clip_id: c for c in clips}, plan))
-    scratch = store.scratch(plan.work, SCRATCH)
-    export_to(out, made, people, plan.recipe, scratch, page)
+            page = viz.report(made.info, made.prior_tables, examples(made, clips, plan))
+        say(f"writing {out}")
+        export_to(out, made, page, bars)
     return made.info

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import heapq
 import json
 import os
 import re
 import shutil
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise, repeat
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import numpy as np
 
 from builder import card, schema
 from builder.card import ALL
@@ -38,16 +37,23 @@ SPLITS_FIRST = ("train", "validation", "test")
 DATA_FILE = re.compile(r"(?P<config>\w+)/(?P<split>\w+(\.\w+)*)-\d{5}-of-\d{5}\.parquet")
 RESERVED = {"configs": (ALL, schema.CLIPS, "data", "default"), "splits": (ALL,)}
 
-Rows = Mapping[str, Mapping[str, Sequence[dict[str, Any]]]]
+Rows = Mapping[str, Mapping[str, Sequence[Any]]]
 Splits = dict[str, tuple[Path, ...]]
+Progress = Callable[[int, int, str], None]  # rows done, rows in all, whose
 
 
 def write(
-    out: Path, rows: Rows, info: Mapping[str, Any], about: Mapping[str, Mapping[str, Any]], extra_files: Mapping[str, bytes] | None = None
+    out: Path,
+    rows: Rows,
+    info: Mapping[str, Any],
+    about: Mapping[str, Mapping[str, Any]],
+    extra_files: Mapping[str, bytes] | None = None,
+    progress: Progress = lambda done, total, what: None,
 ) -> None:
     """Write the dataset folder `out` from `rows[source][split]` (each sorted by id); an older build there is replaced.
 
-    Rows are looked at once, in slices of ROWS_PER_FILE, so a sequence that makes them then keeps memory small.
+    Rows are looked at once, in slices of ROWS_PER_GROUP, so a sequence that makes them then keeps memory small; it may give slices as
+    `table` does.  `progress` hears of every slice.
 
     The new folder is finished beside `out` and then takes its place by renaming, so that `out` is always one whole build.
     Files in `out` that the old manifest does not list are kept.  `info` becomes `build_info.json` and feeds the card, with
@@ -65,7 +71,8 @@ def write(
             write_atomic(new / name, data)
             entries[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
-        total = _data(splits, rows, info, put)
+        total = _data(splits, rows, info, put, progress)
+        _need_each_once(new, splits)
         _pages(info, about, total, extra_files or {}, entries, put)
         write_atomic(new / MANIFEST, manifest_of(entries))
         _carry(out, new, ours)
@@ -208,35 +215,34 @@ def _ordered_splits(rows: Rows) -> list[tuple[str, str]]:
     return out
 
 
-def _data(splits: Sequence[tuple[str, str]], rows: Rows, info: Mapping[str, Any], put: Callable[[str, bytes], None]) -> int:
+def _data(
+    splits: Sequence[tuple[str, str]], rows: Rows, info: Mapping[str, Any], put: Callable[[str, bytes], None], progress: Progress
+) -> int:
     """Check and put every Parquet file; the number of rows.  Raises BuildError at the first bad row."""
     made: Counter[tuple[str, str, str]] = Counter()
-    seen = array("Q")  # a hash of every id: 8 bytes for each row of the dataset
-    total = 0
+    total = sum(len(rows[source][split]) for source, split in splits)
+    last = ""
+
+    def group(source: str, split: str, part: Any) -> Any:
+        """Some rows of a split as a table, checked."""
+        nonlocal last
+        listed = list(part) if isinstance(part, Sequence) else part.to_pylist()
+        for row in listed:
+            schema.check(row, source)
+            if row["id"] <= last:
+                raise _out_of_order(source, split, f"id {last} twice" if row["id"] == last else "another order")
+            last = row["id"]
+        made.update((source, split, row["category"]) for row in listed)
+        progress(made.total(), total, source)
+        return table(listed) if isinstance(part, Sequence) else part
+
     for source, split in splits:
-        found = rows[source][split]
+        found, last = rows[source][split], ""
         files = -(-len(found) // ROWS_PER_FILE)
-        last = ""
         for n in range(files):
-            part = found[n * ROWS_PER_FILE : (n + 1) * ROWS_PER_FILE]
-            for row in part:
-                schema.check(row, source)
-            ids = [row["id"] for row in part]
-            if any(a >= b for a, b in zip([last, *ids], ids, strict=False)):
-                at = next(k for k, (a, b) in enumerate(zip([last, *ids], ids, strict=False)) if a >= b)
-                raise _out_of_order(source, split, f"id {ids[at]} twice" if ids[at] == [last, *ids][at] else "another order")
-            seen.extend(map(_hash, ids))
-            last = ids[-1]
-            made.update((source, split, row["category"]) for row in part)
-            put(f"{source}/{split}-{n:05d}-of-{files:05d}.parquet", _parquet(list(part)))
-            total += len(part)
-    hashes = np.sort(np.frombuffer(seen, np.uint64))
-    twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
-    for source, split in reversed(splits) if twice else ():
-        for start in range(0, len(rows[source][split]), ROWS_PER_FILE):
-            for row in rows[source][split][start : start + ROWS_PER_FILE]:
-                if _hash(row["id"]) in twice:
-                    raise _out_of_order(source, split, f"id {row['id']} twice")
+            starts = range(n * ROWS_PER_FILE, min(len(found), (n + 1) * ROWS_PER_FILE), ROWS_PER_GROUP)
+            data = parquet(group(source, split, found[start : min(start + ROWS_PER_GROUP, starts.stop)]) for start in starts)
+            put(f"{source}/{split}-{n:05d}-of-{files:05d}.parquet", data)
     said = {(s, p, c): n for s, ps in info.get("counts", {}).items() for p, cs in ps.items() for c, n in cs.items() if n}
     if "counts" in info and said != made:
         odd = sorted(set(said.items()) ^ set(made.items()))[0][0]
@@ -244,8 +250,21 @@ def _data(splits: Sequence[tuple[str, str]], rows: Rows, info: Mapping[str, Any]
     return total
 
 
-def _hash(question_id: str) -> int:
-    return int.from_bytes(hashlib.sha256(question_id.encode()).digest()[:8], "big")
+def _need_each_once(folder: Path, splits: Sequence[tuple[str, str]]) -> None:
+    """Raise BuildError when two splits in a folder hold the same id; each is sorted, so that all are gone through side by side."""
+    every = (zip(_ids(folder, *where), repeat(k)) for k, where in enumerate(splits))
+    for (a, _), (b, k) in pairwise(heapq.merge(*every)):
+        if a == b:
+            raise _out_of_order(*splits[k], f"id {b} twice")
+
+
+def _ids(folder: Path, source: str, split: str) -> Iterator[str]:
+    import pyarrow.parquet as pq
+
+    for file in sorted((folder / source).glob(f"{split}-*-of-*.parquet")):
+        with pq.ParquetFile(file) as data:
+            for batch in data.iter_batches(ROWS_PER_GROUP, columns=["id"]):
+                yield from batch.column(0).to_pylist()
 
 
 def _out_of_order(source: str, split: str, what: str) -> BuildError:
@@ -272,24 +291,30 @@ def _pages(
         put(name, data)
 
 
-def _parquet(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as `parquet`.  Raises BuildError for a value of another type."""
+def arrow_schema() -> Any:
+    """The columns of the rows as Arrow has them, with the `datasets` features in its metadata."""
+    return schema.features().arrow_schema
+
+
+def table(rows: list[dict[str, Any]]) -> Any:
+    """Rows as a `pyarrow.Table` of `arrow_schema`.  Raises BuildError for a value that does not fit its column."""
     import pyarrow as pa
 
     try:
-        table = pa.Table.from_pylist(rows, schema=schema.features().arrow_schema)
+        return pa.Table.from_pylist(rows, schema=arrow_schema())
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise BuildError(f"rows {rows[0]['id']} to {rows[-1]['id']}: a value has not the type of its column: {error}") from None
-    return parquet(table)
 
 
-def parquet(table: Any) -> bytes:
-    """A `pyarrow.Table` of rows as the bytes of a Parquet file, with its metadata (the `datasets` features); equal for equal rows."""
+def parquet(groups: Iterable[Any]) -> bytes:
+    """Tables of rows as the row groups of a Parquet file; the same rows give the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=ROWS_PER_GROUP, compression="zstd", use_content_defined_chunking=True, write_page_index=True)
+    with pq.ParquetWriter(sink, arrow_schema(), compression="zstd", use_content_defined_chunking=True, write_page_index=True) as file:
+        for group in groups:
+            file.write_table(group)
     return bytes(sink.getvalue().to_pybytes())
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from builder import assemble, recipe, selection
+from builder import assemble, recipe, selection, spool
 from builder.consistency import contradictions
 from builder.performer import Arc, Jump, Lean, Run, Turn, Wait, Walk, draw_script, perform
 from builder.recipe import Recipe
+from builder.spool import ASKED
 from builder.types import Question
 
 RECIPE = recipe.load()
@@ -183,11 +189,110 @@ def test_two_people_of_a_clip_have_their_own_quota():
 
 def test_tables_of_priors_count_every_question():
     before, after = skewed(300, 0.8), skewed(300, 0.8)[::4]
-    tables = assemble.prior_tables(before, after)
+    outcomes = sorted({assemble.outcome_of(q) for q in before})
+    counts = (np.array([Counter(map(assemble.outcome_of, asked))[o] for o in outcomes]) for asked in (before, after))
+    tables = assemble.prior_tables(outcomes, *counts)
     assert [t["template"] for t in tables] == ["t0", "t1", "t2"]
     assert sum(sum(t["before"].values()) for t in tables) == len(before)
     assert sum(sum(t["after"].values()) for t in tables) == len(after)
     assert all(sum(t["expected"].values()) == pytest.approx(1.0) for t in tables)
+
+
+# ---- the same, plainly -------------------------------------------------------------------------------------------------
+
+
+def plainly(questions: Sequence[Question], flatness: float) -> list[Question]:
+    """`assemble.flatten` on lists of questions, as its description reads."""
+    kept = sorted(questions, key=lambda q: q.id)
+    while True:
+        over, heavy = {}, {}
+        for level, key in enumerate(assemble.LEVELS):
+            for name in {key(q) for q in kept}:
+                members = [q for q in kept if key(q) == name]
+                for option in {o for q in members for o in q.options}:
+                    offering = [q for q in members if option in q.options]
+                    expected = float(sum(Fraction(1, len(q.options)) for q in offering))
+                    excess = sum(q.answer_text == option for q in offering) - expected
+                    allowed = flatness * (len(offering) / expected - 1) / 3 * expected**0.5 + 0.5
+                    over[level, name, option] = excess - allowed
+                    heavy[level, name, option] = excess / (expected + 1) ** 0.5
+        if max(over.values(), default=0.0) <= 1e-9:
+            return kept
+
+        def cells(q: Question) -> list[Any]:
+            return [(level, key(q), q.answer_text) for level, key in enumerate(assemble.LEVELS)]
+
+        def turn(q: Question, heavy: dict[Any, float] = heavy) -> Any:
+            return -float(np.sum([heavy[c] for c in cells(q)])), assemble.outcome_of(q), q.id
+
+        gone = set()
+        for cell in [c for c, n in over.items() if n > 1e-9]:
+            gone |= {q.id for q in sorted((q for q in kept if cell in cells(q)), key=turn)[: math.ceil(0.5 * over[cell])]}
+        kept = [q for q in kept if q.id not in gone]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_counting_outcomes_is_dropping_questions(seed: int):
+    """On small random corpora: the plain way above, and choosing as its steps one after the other."""
+    rng = random.Random(seed)
+    questions = []
+    for number in rng.sample(range(10_000), 120):
+        options = rng.choice((("Yes", "No"), DIRECTIONS, DIRECTIONS[:3]))
+        answer = options[min(len(options) - 1, int(rng.expovariate(1.5)))]
+        where = {"template": rng.choice("ab"), "quantity": rng.choice("xy"), "window": rng.choice(("whole", "q1")), "text": "?"}
+        categories = {"a": "existence", "b": rng.choice(("existence", "dominant"))}
+        shuffled = rng.sample(options, len(options))
+        questions.append(ask(number, answer, shuffled, **where, category=categories[where["template"]], clip_id=f"{number % 4}"))
+    flatness, few = rng.choice((0.25, 1.0)), 2
+    known = replace(loose(flatness=flatness), questions=replace(RECIPE.questions, per_category=few))
+    kept = plainly(questions, flatness)
+    assert 0 < len(kept) < len(questions)
+    assert assemble.flatten(questions, known) == kept
+    within = [[q for q in kept if (q.clip_id, q.category) == own][:few] for own in sorted({(q.clip_id, q.category) for q in kept})]
+    assert sum(map(len, within)) < len(kept)
+    assert assemble.choose(questions, known) == plainly([q for own in within for q in own], flatness)
+
+
+def test_another_category_changes_nothing():
+    questions = skewed(400, 0.7)
+    kept = assemble.choose(questions, RECIPE)
+    more = [replace(q, id=f"9{q.id}", category="existence", template=f"{q.template} too") for q in skewed(300, 0.9, 1)]
+    assert [q for q in assemble.choose([*more, *questions], RECIPE) if q.category == "dominant"] == kept
+
+
+# ---- any number of questions -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", [1 << 3, 1 << 22])
+@pytest.mark.parametrize("spread", [1, 1 << 50])
+def test_ids_are_found_by_their_rank(parts: int, spread: int, monkeypatch: pytest.MonkeyPatch):
+    """However ids lie, and however coarsely they are counted at first."""
+    monkeypatch.setattr(assemble, "PARTS", parts)
+    rng = np.random.default_rng(0)
+    block = np.zeros(4000, ASKED)
+    block["outcome"], block["id"] = rng.integers(0, 5, 4000), rng.permutation(4000).astype(np.uint64) * np.uint64(spread)
+    counts = np.bincount(block["outcome"], minlength=6)
+    wanted = [(key, rank) for key in range(5) for rank in (0, 1, counts[key] // 2, counts[key] - 1)]
+    found = assemble.ids_at(np.split(block, 7 * [0] + [100, 3000]), lambda b: b["outcome"], counts, *np.array(wanted).T)
+    assert found.tolist() == [sorted(block["id"][block["outcome"] == key].tolist())[rank] for key, rank in wanted]
+
+
+def test_a_pool_gives_back_whole_people_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(spool, "BLOCK", 10)
+    pool = spool.Pool(tmp_path / "pool")
+    assert list(pool) == []
+    asked = [(person, n % 3, (7 * n * person) % 1000) for person in range(0, 40, 2) for n in range(1 + person % 7)]
+    for person in range(0, 40, 2):
+        own = [one for one in asked if one[0] == person]
+        pool.add(person, [outcome for _, outcome, _ in own], [id_ for _, _, id_ in own])
+    for _ in range(2):
+        blocks = list(pool)
+        assert len(blocks) > 3
+        assert not any(set(a["person"]) & set(b["person"]) for a, b in pairwise(blocks))
+        back = [(int(one["person"]), int(one["outcome"]), int(one["id"])) for block in blocks for one in block]
+        assert sorted(back) == sorted(asked)
+        assert [(p, i) for p, _, i in back] == sorted((p, i) for p, _, i in back)
+    assert len(pool) == len(asked)
 
 
 # ---- contradictions ----------------------------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def test_what_can_be_guessed_fails_a_strict_build_and_the_default_cannot(tmp_pat
     for solver, category in guessed:
         assert blind[solver]["synthetic"]["by_category"][category]["low"] > CFG.max_blind
 
-    info = corpus.build(people, [], RECIPE).info
+    info = corpus.build(people, [], RECIPE, tmp_path).info
     assert_rich(info)
     assert corpus.complaints(info) == []
     for solver in priors.SOLVERS:
@@ -208,7 +208,7 @@ def test_what_can_be_guessed_fails_a_strict_build_and_the_default_cannot(tmp_pat
 
 @pytest.mark.slow
 def test_a_thousand_people_cannot_be_guessed(tmp_path: Path):
-    info = corpus.build(people_of(1000, tmp_path / "work", RECIPE), [], RECIPE).info
+    info = corpus.build(people_of(1000, tmp_path / "work", RECIPE), [], RECIPE, tmp_path).info
     assert_rich(info)
     assert corpus.complaints(info) == []
     for solver in priors.SOLVERS:

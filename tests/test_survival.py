@@ -18,7 +18,7 @@ import pytest
 from test_cluster import LIFTER, quick
 from test_pipeline import assert_nothing_stays, content, needs_groups, survivors
 
-from builder import cli, corpus, lifting, pipeline, room, store
+from builder import assemble, cli, lifting, pipeline, room, spool, store
 from builder.types import RoomError, StoreError, TrackError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,7 +168,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
     """At the n-th file: the probe, the plan, tracks and records, questions, the dataset's own (from the last); or while rows are sorted."""
     name = f"full-{where}-{at}"
     at = at if at >= 0 else case.files + at
-    targets: dict[str, tuple[Any, str]] = {"fsync": (store.os, "fsync"), "append": (corpus, "_append"), "mkdir": (corpus.Path, "mkdir")}
+    targets: dict[str, tuple[Any, str]] = {"fsync": (store.os, "fsync"), "append": (spool, "_append"), "mkdir": (spool.Path, "mkdir")}
     owner, attribute = targets[where]
     with monkeypatch.context() as m:
         m.setattr(owner, attribute, failing(getattr(owner, attribute), at, FULL))
@@ -279,7 +279,7 @@ def test_two_runs_with_different_recipes_on_one_work_folder(case: Case, tmp_path
 
 def test_artefacts_that_change_during_a_merge_are_noticed(case: Case, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     assert case.here("changing", "--stage", "ask") == 0
-    real = corpus.build
+    real = assemble.chosen
 
     def meanwhile(*args: Any) -> Any:
         made = real(*args)
@@ -287,7 +287,7 @@ def test_artefacts_that_change_during_a_merge_are_noticed(case: Case, monkeypatc
             path.write_text(json.dumps({**json.loads(path.read_text()), "key": "another"}))
         return made
 
-    monkeypatch.setattr(corpus, "build", meanwhile)
+    monkeypatch.setattr(assemble, "chosen", meanwhile)
     assert case.here("changing") == 2
     assert "another run uses this work folder" in capsys.readouterr().err
     assert not (case.folder / "changing-out").exists()

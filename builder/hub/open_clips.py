@@ -48,4 +48,5 @@ def playing(file: Path, source: str, repo: str, clips: Collection[str]) -> Path 
         return file
     table = pq.read_table(file)
     place = table.schema.get_field_index(COLUMN)
-    return export.parquet(table.set_column(place, table.schema.field(place), pa.array(wanted, table.schema.field(place).type)))
+    table = table.set_column(place, table.schema.field(place), pa.array(wanted, table.schema.field(place).type))
+    return export.parquet(table.slice(at, export.ROWS_PER_GROUP) for at in range(0, len(table), export.ROWS_PER_GROUP))

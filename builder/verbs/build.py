@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder import captioner, recipe
-from builder.terminal import bar, busy
+from builder.terminal import bar
 from builder.types import BuildError, SourceError
 from builder.verbs import at_least, lifter_options, options_of, quiet_option, sources_of
 
@@ -116,8 +116,9 @@ def run(args: argparse.Namespace) -> int:
         then = "without --stage, or with --stage ask" if only_lift else "without --rank and --stage to merge"
         say(f"{share}{len(mine)} clips done in {args.work}; when all are, run {then}; `humanmovevqa status {args.work}` says more")
         return 0
-    with busy("choosing questions that cannot be guessed, and writing them", args.quiet):
-        made = corpus.merge(plan, clips, args.out, args.strict, not args.no_report, say, warn)
+    made = corpus.merge(
+        plan, clips, args.out, args.strict, not args.no_report, say, warn, lambda title, total: bar(title, total, args.quiet)
+    )
     summary(made, args.out, say)
     return 0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from builder import corpus, motion, pipeline, recipe, selection, store  # noqa: E402
+from builder import corpus, motion, pipeline, recipe, selection, spool, store  # noqa: E402
 from builder.performer import cast_reference  # noqa: E402
 from builder.quantities import Measures  # noqa: E402
 
@@ -64,10 +64,11 @@ def build(stages: Stages, count: int, folder: Path) -> None:
         pipeline.process(pipeline.clips_of(plan), plan, 1, lambda done, total, name: None)
     with stages.timed("read back"):
         people, _, _ = pipeline.gather(clips, plan)
-    with stages.timed("merge"):
-        made = corpus.build(people, [], cfg)
-    with stages.timed("export"):
-        corpus.export_to(folder / "out", made, None)
+    with spool.scratch(folder / "sorting") as scratch:
+        with stages.timed("merge"):
+            made = corpus.build(people, [], cfg, scratch)
+        with stages.timed("export"):
+            corpus.export_to(folder / "out", made)
 
 
 def main() -> None:
