@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder import captioner, recipe
-from builder.terminal import bar
+from builder.terminal import bar, busy
 from builder.types import BuildError, SourceError
 from builder.verbs import at_least, lifter_options, options_of, quiet_option, sources_of
 
