@@ -66,11 +66,6 @@ def to_world(
     return turn @ np.asarray(root_rotation, float), (turn @ root[..., None])[..., 0] + offset
 
 
-def transl_of(position_m: Floats, rest_pelvis_m: Floats) -> Floats:
-    """The `transl` (T, 3) that puts the pelvis at `position_m` (T, 3): the inverse of `pelvis`."""
-    return np.asarray(position_m, float) - np.asarray(rest_pelvis_m, float)
-
-
 def rest_pelvis(
     model: str, gender: str = "neutral", betas: Floats | None = None, models_folder: str | Path | None = None
 ) -> tuple[Floats, str]:

@@ -9,8 +9,12 @@ processes, queues, logs and what is done already is datatrove's.  Its logs lie i
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,9 +51,20 @@ class Step:
 
     stage: str
     order: Order = field(repr=False)
+    notes: Path | None = None  # where `_watched` looks
 
     def __call__(self, data: Any, rank: int = 0, world_size: int = 1) -> None:
         """Do a task's share.  Raises NotNowError when clips of it could not be done now, so that the task counts as unfinished."""
+        note = None if self.notes is None else self.notes / str(os.getpid())
+        if note is not None:
+            note.touch()
+        try:
+            self._share(rank, world_size)
+        finally:
+            if note is not None:
+                note.unlink(missing_ok=True)
+
+    def _share(self, rank: int, world_size: int) -> None:
         plan = self.order.plan
         clips = pipeline.clips_of(plan)
         if self.stage == "merge":
@@ -114,6 +129,7 @@ def run(order: Order, executor: str, tasks: int, workers: int, resources: Mappin
     order = replace(order, plan=replace(order.plan, work=order.plan.work.absolute()), out=order.out.absolute())
     clips = pipeline.clips_of(order.plan)
     last = None
+    notes = order.plan.work / LOGS / f"at-work-{os.getpid()}" if executor == "local" else None
     for stage in STAGES:
         if stage == "lift" and all(lifting.lifter_of(clip, order.plan.lifter) == TRUTH for clip in clips):
             continue
@@ -123,14 +139,52 @@ def run(order: Order, executor: str, tasks: int, workers: int, resources: Mappin
         for rank in range(count):
             if stage == "merge" or any(unfinished(stage, clip, plan) for clip in clips[rank::count]):
                 (logs / "completions" / f"{rank:05d}").unlink(missing_ok=True)
-        last = _executor(executor, stage, order, count, workers, resources[stage], logs, last)
+        last = _executor(executor, Step(stage, order, notes), count, workers, resources[stage], logs, last)
     assert last is not None
-    last.run()
+    with nullcontext() if notes is None else _watched(notes):
+        last.run()
 
 
-def _executor(kind: str, stage: str, order: Order, tasks: int, workers: int, needs: Mapping[str, str], logs: Path, depends: Any) -> Any:
+@contextmanager
+def _watched(notes: Path) -> Iterator[None]:
+    """Raise NotNowError inside, in the main thread, once a process is gone whose note is still there: datatrove waits for it for ever."""
+    over = threading.Event()
+    main = threading.get_ident()
+
+    def lost(*_: object) -> None:
+        raise NotNowError("a process that ran a task was killed, perhaps for want of memory; what is finished is kept: try fewer --workers")
+
+    def watch() -> None:
+        while not over.wait(1.0):
+            if any(_gone(int(note.name)) and note.exists() for note in list(notes.iterdir())):
+                signal.pthread_kill(main, signal.SIGUSR1)
+                return
+
+    notes.mkdir(parents=True)
+    before = signal.signal(signal.SIGUSR1, lost)
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        signal.signal(signal.SIGUSR1, before)
+        shutil.rmtree(notes, ignore_errors=True)
+
+
+def _gone(process: int) -> bool:
+    """Whether there is no process of this number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def _executor(kind: str, step: Step, tasks: int, workers: int, needs: Mapping[str, str], logs: Path, depends: Any) -> Any:
     """datatrove's executor of one stage, which runs what it depends on first."""
-    steps = [Step(stage, order)]
+    stage, steps = step.stage, [step]
     if kind == "local":
         from datatrove.executor import LocalPipelineExecutor
 

@@ -49,6 +49,19 @@ def lifter_of(clip: Clip, asked: str) -> str:
     return str(source.ABOUT.get("lifter") or (TRUTH if hasattr(source, "reference") else DEFAULT))
 
 
+def number_option(name: str, given: str | float | None, low: float, high: float) -> float | None:
+    """An option that is a number, or None.  Raises SetupError."""
+    if given is None or given == "":
+        return None
+    try:
+        value = float(given)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise SetupError(f"option {name}={given}: expected a number from {low:g} to {high:g}")
+    return value
+
+
 def code_of(source: str, lifter: str) -> str:
     """Digest of the code that decides a track of this source by this lifter."""
     names = [f"sources/{source}", f"lifters/{lifter}"]

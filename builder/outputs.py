@@ -205,19 +205,6 @@ def need_rotations(rotations: Floats, where: str) -> Floats:
 # Options and errors
 
 
-def number_option(name: str, given: str | float | None, low: float, high: float) -> float | None:
-    """An option that is a number, or None.  Raises SetupError."""
-    if given is None or given == "":
-        return None
-    try:
-        value = float(given)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise SetupError(f"option {name}={given}: expected a number from {low:g} to {high:g}")
-    return value
-
-
 def folder_option(name: str, given: str | Path) -> Path:
     """An option that is an existing folder.  Raises SetupError."""
     folder = Path(given).expanduser()

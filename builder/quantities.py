@@ -6,10 +6,11 @@ inside.  Everything returned is rounded once, here, so that an answer recomputed
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property, wraps
 from itertools import pairwise
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,19 +86,19 @@ FACINGS = (
 CONCEPTS = ("walk", "run", "jump", "crouch", "stand_up", "turn_around", "still")
 
 
-P = ParamSpec("P")
+Args = TypeVarTuple("Args")
 R = TypeVar("R")
 
 
-def kept(measure: Callable[Concatenate[Measures, P], R]) -> Callable[Concatenate[Measures, P], R]:
+def kept(measure: Callable[[Measures, *Args], R]) -> Callable[[Measures, *Args], R]:
     """A method of Measures whose results are kept: many questions share them."""
 
     @wraps(measure)
-    def recalled(self: Measures, /, *args: P.args, **named: P.kwargs) -> R:
-        key = (measure, args, *named.items())
-        if key not in self._known:
-            self._known[key] = measure(self, *args, **named)
-        found: R = self._known[key]
+    def recalled(self: Measures, /, *args: *Args) -> R:
+        known = self._known[measure]
+        if args not in known:
+            known[args] = measure(self, *args)
+        found: R = known[args]
         return found
 
     return recalled
@@ -118,7 +119,7 @@ class Measures:
         for names in (QUARTERS, HALVES):
             edges = [round(k * last / len(names)) for k in range(len(names) + 1)]
             self._bounds |= dict(zip(names, pairwise(edges), strict=True))
-        self._known: dict[tuple[Any, ...], Any] = {}
+        self._known: dict[Callable[..., Any], dict[tuple[Any, ...], Any]] = defaultdict(dict)
 
     def bounds(self, window: str) -> tuple[int, int]:
         """First and last grid sample of a window (both inside; neighbouring windows share the sample at their edge)."""

@@ -1,4 +1,4 @@
-"""The seven nouns of the project and its errors.  Everything else takes and returns these.
+"""The six nouns of the project and its errors.  Everything else takes and returns these.
 
 World frame: right-handed, metres, +Y up.  Anchored frame: origin at the root in the first valid frame, +Z where the person
 faces then, +X to their left, +Y up.  Body axes (SMPL): +X the person's left, +Y up, +Z forward.  Spans are half-open.
@@ -31,7 +31,6 @@ CHANNELS = ("displacement_x", "displacement_y", "displacement_z", "rotation_yaw"
 ALL_CHANNELS = (*CHANNELS, "radial")  # the six spatial codes, and the distance from the start
 ROOT_KINDS = ("pelvis", "pelvis_approx", "midhip", "smpl_transl")
 FRAMES = ("world", "anchored")
-REDISTRIBUTION = ("open", "qa_only")
 
 
 class HumanMoveError(Exception):
@@ -262,17 +261,6 @@ class Question:
     def answer_text(self) -> str:
         """The text of the true option."""
         return self.options[self.answer]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One model's reply to one question; `choice` is the chosen option's index, or None when it could not be read."""
-
-    question_id: str
-    model: str
-    reply: str
-    choice: int | None
-    seconds: float
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -17,6 +18,7 @@ from builder.types import BuildError
 
 Progress = Callable[[int, int, str], None]
 J = TypeVar("J")
+AHEAD = 32  # shares of jobs for each worker that are handed to the pool before they are wanted
 
 
 def run_all(function: Callable[[J], object], jobs: Sequence[J], names: Sequence[str], workers: int, progress: Progress) -> None:
@@ -30,15 +32,36 @@ def run_all(function: Callable[[J], object], jobs: Sequence[J], names: Sequence[
             progress(done, len(jobs), name)
         return
     pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_watch_parent, initargs=(os.getpid(),))
+    size = 2 if len(jobs) > 8 * workers else 1
+    done = 0
     try:
-        with _interrupts_left_to_us():
-            results = pool.map(function, jobs, chunksize=2 if len(jobs) > 8 * workers else 1)
-        for done, (name, _) in enumerate(zip(names, results, strict=True), 1):
-            progress(done, len(jobs), name)
+        for count in _results(pool, function, (jobs[at : at + size] for at in range(0, len(jobs), size)), AHEAD * workers):
+            for name in names[done : done + count]:
+                done += 1
+                progress(done, len(jobs), name)
     except BrokenProcessPool:
         raise BuildError("a worker process died, perhaps for want of memory; what is finished is kept: try fewer --workers") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _results(pool: ProcessPoolExecutor, function: Callable[[J], object], shares: Iterable[Sequence[J]], most: int) -> Iterator[int]:
+    """How many jobs each share had, in order, as they are done.  At most `most` shares wait: a million would fill the memory."""
+    waiting: deque[Future[int]] = deque()
+    for share in shares:
+        with _interrupts_left_to_us():
+            waiting.append(pool.submit(_each, function, share))
+        if len(waiting) == most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _each(function: Callable[[J], object], jobs: Sequence[J]) -> int:
+    """In a worker: one job after the other; how many there were."""
+    for job in jobs:
+        function(job)
+    return len(jobs)
 
 
 @contextmanager

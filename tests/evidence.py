@@ -138,50 +138,19 @@ def paper_scale() -> dict[str, Any]:
     return measured()
 
 
-LARGE = int(os.environ.get("HUMANMOVEVQA_LARGE", 100_000))  # scripted people of the large build; fewer to try it out
-FIRST = 1_000  # of them, after which memory is looked at for the first time
+LARGE = 100_000  # scripted people of the large build
 SPOILT = 2_000  # spoilt files for every reader
 
 
 def scale() -> dict[str, Any]:
     """A build of 100,000 scripted people with two processes: hours, the largest process's memory at 1,000 and at the end, rows, bytes."""
-    scratch = ROOT / "work" / "evidence" / "scale"
-    scratch.mkdir(parents=True, exist_ok=True)
-    log = scratch / "runs.jsonl"  # every attempt's, so that one that is stopped counts too
-    for count in sorted({min(FIRST, LARGE), LARGE}):
-        command = [
-            sys.executable,
-            str(ROOT / "humanmovevqa.py"),
-            "build",
-            "--no-report",
-            "--source",
-            f"synthetic={LARGE}",
-            "--workers",
-            "2",
-        ]
-        command += ["--limit", str(count), "--work", str(scratch / "work"), "--out", str(scratch / f"out-{count}")]
-        started, code, peak = time.monotonic(), 1, 0
-        child = subprocess.Popen(command, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
-        try:
-            _, status, usage = os.wait4(child.pid, 0)
-            code, peak = os.waitstatus_to_exitcode(status), usage.ru_maxrss
-        finally:
-            with open(log, "a") as file:
-                line = {"clips": count, "seconds": round(time.monotonic() - started, 1), "peak_mb": peak // 1024, "code": code}
-                file.write(json.dumps(line) + "\n")
-        if code:
-            raise SystemExit(f"the build of {count} people ended with {code}")
-    attempts = [json.loads(line) for line in log.read_text().splitlines()]
-    out = scratch / f"out-{LARGE}"
+    from benchmarks.large import large
+
+    found = large(LARGE, ROOT / "work" / "evidence" / "scale")
+    out = found.pop("out")
     info = json.loads((out / "build_info.json").read_text())
-    whole = {f"peak_mb_{count}": max(a["peak_mb"] for a in attempts if a["clips"] == count) for count in {min(FIRST, LARGE), LARGE}}
-    return {
-        **blind(info, "synthetic"),
-        "hours": round(sum(a["seconds"] for a in attempts) / 3600, 3),
-        "attempts": len(attempts),
-        "peak_mb": {"first": whole[f"peak_mb_{min(FIRST, LARGE)}"], "last": whole[f"peak_mb_{LARGE}"]},
-        "bytes": sum(p.stat().st_size for p in out.rglob("*") if p.is_file()),
-    }
+    size = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
+    return {**blind(info, "synthetic"), **found, "bytes": size}
 
 
 def spoilt_files() -> dict[str, Any]:
@@ -243,8 +212,8 @@ def code_of(name: str) -> str:
     from builder.recipe import FOLDER as RECIPES
 
     def lifted(source: str) -> str:
-        """What decides a track by the default lifter.  It imports the readers of pickles for nothing that it does to a video."""
-        return lineage.code_of(f"sources/{source}", "lifters/monocular", "lifting", "video", without=("unpickle",))
+        """What decides a track by the default lifter."""
+        return lineage.code_of(f"sources/{source}", "lifters/monocular", "lifting", "video")
 
     def asked(source: str) -> str:
         return store.digest(lifting.code_digest(*pipeline.ASKING), lifted(source))

@@ -46,10 +46,18 @@ def large_lines(r: dict[str, Any]) -> list[str]:
     """The large build, in Markdown."""
     tables = [r["blind"][solver] for solver in ("priors", "second")]
     worst = max(table["score"] for t in tables for table in t["by_category"].values())
-    head = ("people", "hours, 2 processes", "memory at 1,000", "at the end", "questions", "dataset", "worst blind score of a category")
-    memory = (f"{r['peak_mb']['first']:,} MB", f"{r['peak_mb']['last']:,} MB")
-    cells = (f"{r['tracks']:,}", f"{r['hours']:.1f}", *memory, f"{r['after']:,}", f"{r['bytes'] / 1e6:,.0f} MB", f"{worst:.1f}")
-    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), f"| {' | '.join(cells)} |"]
+    memory = [f"{r['peak_mb'][stage][when]:,}" for when in ("first", "last") for stage in ("ask", "merge")]
+    cells = {
+        "scripted people": f"{r['tracks']:,}",
+        "hours to ask, 2 processes": f"{r['hours']['ask']:.1f}",
+        "to merge": f"{r['hours']['merge']:.1f}",
+        "MB of the largest process asking and merging, at 1,000": " and ".join(memory[:2]),
+        "at the end": " and ".join(memory[2:]),
+        "questions": f"{r['after']:,}",
+        "dataset": f"{r['bytes'] / 1e6:,.0f} MB",
+        "worst blind score of a category": f"{worst:.1f}",
+    }
+    return [f"| {' | '.join(cells)} |", "|" + "---|" * len(cells), f"| {' | '.join(cells.values())} |"]
 
 
 def spoilt_lines(r: dict[str, Any]) -> list[str]:

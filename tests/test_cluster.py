@@ -22,6 +22,8 @@ NAMES = ("a", "b", "c", "d", "e", "f")
 
 # Somebody's lifter: it puts down what it lifts, and while the file "trouble" is there some clips cannot be done.
 LIFTER = """
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from builder.performer import Turn, Wait, Walk, perform
@@ -35,6 +37,8 @@ def load(here):
             f.write(clip.video.stem + "\\n")
         if (Path(here) / "trouble").exists() and clip.video.stem == "b":
             raise NotNowError("out of GPU memory")
+        if (Path(here) / "murder").exists() and clip.video.stem == "c":
+            os.kill(os.getpid(), signal.SIGKILL)
         if (Path(here) / "trouble").exists() and clip.video.stem == "d":
             raise RuntimeError("a defect")
         if clip.video.stem == "f":
@@ -131,6 +135,18 @@ def test_four_local_tasks_that_fail_and_are_run_again_give_the_same_bytes(site: 
         "skipped folder/f: nobody is in view"
         in (site.folder / "local-work/datatrove/merge-1/logs/task_00000.log").read_text() + done.stdout
     )
+
+
+def test_a_local_task_that_is_killed_is_one_line_and_not_waited_for(site: Site):
+    (site.folder / "murder").touch()
+    killed = site.build("killed", "--engine", "datatrove", "--tasks", "3", "--workers", "2")
+    (site.folder / "murder").unlink()
+    assert killed.returncode == 2
+    assert "a process that ran a task was killed" in killed.stderr.splitlines()[-1]
+    done = site.build("killed", "--engine", "datatrove", "--tasks", "3", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert site.content("killed") == site.content("plain")
+    assert not list((site.folder / "killed-work" / "datatrove").glob("at-work-*"))
 
 
 def test_slurm_gets_a_script_for_each_stage_and_they_work(site: Site, tmp_path: Path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from builder import body, fits, outputs, unpickle
+from builder import body, fits, lifting, outputs, unpickle
 from builder.fits import Fit, Timing
 from builder.geometry import matrices_from_rotvec
 from builder.types import Clip, Floats, LiftError, SourceError, Track
@@ -35,7 +35,7 @@ def load(
     GVHMR's environment.  fps: when neither video nor clip tells.  models: a folder of body models, for the exact pelvis.  camera:
     "static" spares the search for the camera's motion.  Raises SetupError.
     """
-    known = outputs.number_option("fps", fps, 1.0, 1000.0)
+    known = lifting.number_option("fps", fps, 1.0, 1000.0)
     still = outputs.camera_option(camera)
     bodies = outputs.models_option(models, "smplx")
     tool, folder = outputs.installed("gvhmr", "GVHMR", SCRIPT, OUTPUTS, results, root, python)

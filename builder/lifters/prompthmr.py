@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from builder import body, fits, outputs, unpickle
+from builder import body, fits, lifting, outputs, unpickle
 from builder.fits import Fit, Timing
 from builder.geometry import matrices_from_rotvec
 from builder.types import Clip, Floats, LiftError, SourceError, Track
@@ -42,7 +42,7 @@ def load(
     environment.  fps: of the video, when neither it nor the clip nor a `subject-*.smpl` beside the results tells.  models: a folder of
     body models, for the exact pelvis.  camera: "static" spares the search for the camera's motion.  Raises SetupError.
     """
-    known = outputs.number_option("fps", fps, 1.0, 1000.0)
+    known = lifting.number_option("fps", fps, 1.0, 1000.0)
     still = outputs.camera_option(camera)
     bodies = outputs.models_option(models, "smplx")
     tool, folder = outputs.installed("prompthmr", "PromptHMR", SCRIPT, OUTPUTS, results, root, python)

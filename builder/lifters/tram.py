@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from builder import body, fits, outputs, unpickle
+from builder import body, fits, lifting, outputs, unpickle
 from builder.fits import Fit, Timing
 from builder.types import Clip, Floats, LiftError, SourceError, Track
 
@@ -26,7 +26,7 @@ def load(results: str | Path, fps: str | float | None = None, models: str | Path
     fps: when neither video nor clip tells.  models: a folder of body models, for the exact pelvis.  The smoothing of
     TRAM's pictures is not in its files and not done here.  Raises SetupError.
     """
-    known = outputs.number_option("fps", fps, 1.0, 1000.0)
+    known = lifting.number_option("fps", fps, 1.0, 1000.0)
     folder = outputs.folder_option("results", results)
     bodies = outputs.models_option(models, "smpl")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from builder import body, fits, outputs, unpickle
+from builder import body, fits, lifting, outputs, unpickle
 from builder.fits import Fit, Timing
 from builder.geometry import matrices_from_rotvec
 from builder.types import Clip, Floats, LiftError, SourceError, Track
@@ -27,7 +27,7 @@ def load(results: str | Path, fps: str | float | None = None) -> outputs.Lift:
 
     fps: when neither video nor clip tells.  `trans_world` is the middle of the hips, so no body model is needed.  Raises SetupError.
     """
-    known = outputs.number_option("fps", fps, 1.0, 1000.0)
+    known = lifting.number_option("fps", fps, 1.0, 1000.0)
     folder = outputs.folder_option("results", results)
 
     def lift(clip: Clip) -> list[Track]:

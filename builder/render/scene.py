@@ -16,11 +16,10 @@ from builder.types import Floats
 
 FLOOR_M = 22.0
 FLOOR_PX, WALL_PX = 2048, (1024, 4096)  # the walls share one picture: rows and columns
-TILE_M = 1.0  # of the repeated texture
 CLEAR_M = 1.1  # things keep this far from the path and from the line of sight
 PROPS = (10, 16)
 STOOL_M = 0.36
-ATLAS_BANDS, PROP_CELLS = 4, 8
+ATLAS_BANDS = 4
 
 
 @dataclass(frozen=True, eq=False)

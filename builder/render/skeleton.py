@@ -1,6 +1,6 @@
 """The skeleton of SMPL-X's mean body: 22 joints, their parents and resting places, and how rotations move them.
 
-Body axes at rest: +X the person's left, +Y up, +Z forward; arms to the sides, feet together.  Metres at `REST_HEIGHT_M`.
+Body axes at rest: +X the person's left, +Y up, +Z forward; arms to the sides, feet together.  Metres, of a body 1.721 m tall.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ REST_M = np.array(
     ]
 )
 SOLE_M = -1.3018  # height of the soles in the frame of REST_M
-REST_HEIGHT_M = 1.721
 PELVIS_HEIGHT_M = float(REST_M[0, 1]) - SOLE_M
 OFFSETS_M = REST_M - REST_M[np.array(PARENTS)]
 INDEX = {name: number for number, name in enumerate(JOINTS)}

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from builder.lifters.monocular.records import Person
-from builder.outputs import number_option
+from builder.lifting import number_option
 from builder.types import Clip, Floats, LiftError, SetupError, Track
 from builder.video import Frame, read_frames, shot_cuts
-from builder.video.container import LIMITS, Scan, scan
+from builder.video.container import LIMITS, Scan, pyav, scan
 
 ABOUT = {
     "title": "Monocular video with BlazePose landmarks, structure from motion and the person as the ruler",
@@ -52,9 +52,11 @@ def load(
     if camera not in CAMERAS:
         raise SetupError(f"option camera={camera}: expected one of {', '.join(CAMERAS)}")
 
-    from builder.lifters.monocular.blazepose import BlazePose
+    from builder.lifters.monocular.blazepose import BlazePose, packages
     from builder.lifters.monocular.weights import find
 
+    pyav()  # what this machine lacks is said before anything is fetched
+    packages()
     network = BlazePose(find(weights))
 
     def lift(clip: Clip) -> list[Track]:

@@ -85,19 +85,24 @@ def roi_boxes(rois: Floats) -> Floats:
     return np.concatenate([rois[:, :2] - half, rois[:, :2] + half], axis=1)
 
 
+def packages() -> tuple[Any, Any]:
+    """OpenCV and LiteRT's interpreter.  Raises SetupError without them."""
+    try:
+        import cv2
+        from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise SetupError(f"lifting needs LiteRT and OpenCV ({error}); run: pip install 'humanmovevqa[lift]'") from None
+    return cv2, Interpreter
+
+
 class BlazePose:
     """Both networks, loaded once; calls are pure but not to be made from several threads at a time."""
 
     def __init__(self, folder: Path) -> None:
         """Raises SetupError without LiteRT or OpenCV."""
-        try:
-            import cv2
-            from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
-        except ImportError as error:
-            raise SetupError(f"lifting needs LiteRT and OpenCV ({error}); run: pip install 'humanmovevqa[lift]'") from None
-        self._cv2 = cv2
-        self._detector = _Network(Interpreter, folder / "pose_detection.tflite")
-        self._landmarks = _Network(Interpreter, folder / "pose_landmark_full.tflite")
+        self._cv2, interpreter = packages()
+        self._detector = _Network(interpreter, folder / "pose_detection.tflite")
+        self._landmarks = _Network(interpreter, folder / "pose_landmark_full.tflite")
         self._anchors = anchors()
 
     def detect(self, image: Image, window: tuple[int, int, int] | None = None) -> tuple[Floats, Floats]:
