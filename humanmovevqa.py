@@ -1,4 +1,4 @@
-"""HumanMoveVQA for outsiders: `load()`, the dataset builder, and the command line.
+"""HumanMoveVQA for outsiders: `load()` and `attach_videos()`, the dataset builder, and the command line.
 
 Importing this module makes the bare name work wherever you are, because `datasets` 5 runs no scripts:
 
@@ -68,10 +68,13 @@ def load(
     streaming: bool = False,
     **options: Any,
 ) -> Any:
-    """The dataset, as `datasets.load_dataset` returns it; `name` is a source or "all", `data_dir` a built folder.
+    """The dataset, as `datasets.load_dataset` returns it: a `Dataset` of one split, a `DatasetDict` of all where `split` is None, or
+    their streaming kinds.
 
-    `split` may be an expression ("train[:50%]+test"); None gives a dict of all splits.  `options` go to `load_dataset`
-    (num_proc, cache_dir, ...).  Raises DataError when no dataset is found, ValueError for a config that it does not have.
+    `name` is a source or "all"; `data_dir` a built folder, without which the name stands for what `resolve` says.  `split` may be
+    an expression ("train[:50%]+test").  `options` go to `load_dataset` (num_proc, cache_dir, and revision where the name stands
+    for a Hub repo).  A row's columns, their types and meaning are those of `builder.schema.COLUMNS` and of every dataset card.
+    Raises DataError when no dataset is found, ValueError for a config that it does not have.
     """
     register()
     folder = None if data_dir is None else os.fspath(data_dir)
@@ -148,6 +151,7 @@ class HumanMoveVQA(datasets.ArrowBasedBuilder):
         data_dir: str | None = None,
         **options: Any,
     ) -> None:
+        """Look at the folder and nothing more; the other arguments are those of `datasets.ArrowBasedBuilder`."""
         folder, repo = resolve(data_dir)
         if folder is None:
             raise DataError(f"HumanMoveVQA reads a built folder, and the name stands for the Hub repo {repo}; use load() or pass data_dir=")
@@ -197,7 +201,7 @@ def unregister() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit status."""
+    """Run the command line on `argv` (default: the process's own); returns its exit status, 0, 2 or 130 as `humanmovevqa --help` says."""
     from builder.cli import main as run
 
     return run(argv)

@@ -55,8 +55,10 @@ def render(
     except FileNotFoundError:
         raise BuildError(f"card template {TEMPLATE} is missing; install the project again, its folder `cards` belongs to it") from None
     sources = [config for config in listing if config != ALL]
-    known = {"about": {s: about.get(s, {}) for s in sources}, "sources": sources, "splits": list(listing[ALL]), "total": total}
-    place = {"repo": repo or NOWHERE, "playing": sorted(playing)}
+    terms = {source: about.get(source, {}) for source in sources}
+    known = {"about": terms, "sources": sources, "splits": list(listing[ALL]), "total": total}
+    closed = [source for source in sources if terms[source].get("redistribution") != "open"]
+    place = {"repo": repo or NOWHERE, "playing": sorted(playing), "closed": closed}
     body = template.render({**info, **known, **place, "columns": schema.COLUMNS, "categories": CATEGORIES})
     return f"---\n{DatasetCardData(**front).to_yaml()}\n---\n{body}"
 

@@ -80,3 +80,36 @@ def listener() -> Iterator[tuple[int, list[str]]]:
     yield server.server_address[1], asked
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:
+    """One Hub and its users for all tests here: starting a process takes longer than most pushes."""
+    from fixture_hub import Person
+    from loopback_hub import serve
+
+    homes, made = tmp_path_factory.mktemp("homes"), {}
+
+    with serve() as running:
+
+        def one(name: str = "me", token: str = "hf_writer") -> Any:
+            if name in made and made[name].process.poll() is not None:
+                made.pop(name).close()
+            if name not in made:
+                made[name] = Person(running, homes / name, token)
+            return made[name]
+
+        yield running, one
+        for each in made.values():
+            each.close()
+
+
+@pytest.fixture
+def hub(people: tuple[Any, Any]) -> Any:
+    people[0].reset()
+    return people[0]
+
+
+@pytest.fixture
+def person(people: tuple[Any, Any]) -> Any:
+    return people[1]

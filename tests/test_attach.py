@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 import pytest
-from test_hub import relist, rows
+from fixture_hub import relist, rows
 
 import humanmovevqa
 from builder import clip_files, schema

@@ -111,7 +111,7 @@ def test_only_known_open_sources_are_open():
 def test_verify_says_it_in_a_table_and_in_the_exit_code(
     tmp_path: Path, videos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    from test_hub import rows
+    from fixture_hub import rows
 
     monkeypatch.delenv(clip_files.VARIABLE, raising=False)
     tables = {

@@ -1,4 +1,4 @@
-"""What a file's tags tell of its camera; the rest of the container's reading stands in test_video."""
+"""What a file's tags tell of its camera; the rest of the container's reading stands in test_video and test_video_hostile."""
 
 from __future__ import annotations
 

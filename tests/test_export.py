@@ -246,7 +246,7 @@ def test_card_holds_the_numbers_of_the_build_and_nothing_unknown(tmp_path: Path)
         "| ordering | 1.2 (-3.0 to 5.0) | 444 |",
         "- real sources: too few to tell (12 test questions)",
         "- Redistribution: questions and pointers only; no video, image or pose may be shared",
-        "| `options` | list<string> | Texts of the options, in order, without letters. |",
+        "| `options` | `list<string>` | Texts of the options, in order, without letters. |",
     ):
         assert line in text.splitlines()
     bare = (write(tmp_path / "bare") / "README.md").read_text()

@@ -63,7 +63,7 @@ def test_refused_with_the_reason(tmp_path: Path, networks: Path, name: str):
 
 
 def test_what_is_no_video_is_one_line(tmp_path: Path, networks: Path):
-    """Random bytes, and a small file whose header promises gigabytes; more of them stand in test_video."""
+    """Random bytes, and a small file whose header promises gigabytes; more of them stand in test_video_hostile."""
     (tmp_path / "random.mp4").write_bytes(np.random.default_rng(0).bytes(20_000))
     gif = bytearray(b"GIF89a" + b"\xff\xff\xff\xff" + b"\x00" * 40)
     (tmp_path / "huge.avi").write_bytes(gif)

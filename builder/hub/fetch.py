@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from builder import export
+from builder import export, schema
 from builder.hub.repo import NAME, HubError
 from builder.types import DataError
 
 
-def built_folder(data: str | Path, revision: str | None = None, videos: bool = False) -> Path:
+def built_folder(data: str | Path, revision: str | None = None) -> Path:
     """The built folder that `data` means: a folder, or the repo OWNER/NAME on the Hub, fetched into the cache of `huggingface_hub`.
 
-    Offline (HF_HUB_OFFLINE) the cached copy is taken.  `videos` fetches the open clips too.  Raises DataError or HubError.
+    Offline (HF_HUB_OFFLINE) the cached copy is taken.  The open clips beside the data stay there.  Raises DataError or HubError.
     """
     folder = Path(data).expanduser()
     if folder.is_dir():
@@ -30,7 +30,7 @@ def built_folder(data: str | Path, revision: str | None = None, videos: bool = F
                 str(data),
                 repo_type="dataset",
                 revision=revision,
-                ignore_patterns=None if videos else ["videos/*"],
+                ignore_patterns=[f"{schema.CLIPS}/*"],
                 library_name="humanmovevqa",
             )
         )
