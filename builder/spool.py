@@ -136,7 +136,7 @@ class _Writer:
 
     def write(self) -> None:
         """Append what waits: spools are opened for each lot, because there may be more of them than files may be open."""
-        self._waiting.sort(key=lambda one: one[0])
+        self._waiting.sort(key=lambda one: one[0].name)
         table = export.table([row for _, row in self._waiting])
         start = 0
         for file, own in groupby(file for file, _ in self._waiting):
