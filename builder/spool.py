@@ -29,10 +29,10 @@ ROWS = 10_000  # that are sorted together; a multiple of what is asked for at a 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """The folder, made, and gone again afterwards.  Raises StoreError."""
+    """The folder, made, and gone again afterwards.  Raises StoreError, also where there is one."""
+    with _disk(folder):
+        folder.mkdir(parents=True)
     try:
-        with _disk(folder):
-            folder.mkdir(parents=True)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
