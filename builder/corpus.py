@@ -86,10 +86,11 @@ def build(
     cells = assemble.cells_of(list(seen.outcomes))
     # Each split by itself: flattened together, what one split has too much of the other would lack, which can be learned.
     chosen = {split: assemble.chosen(pool, cells, recipe) for split, pool in sorted(seen.pools.items())}
-    before = sum((assemble.counted(pool, len(cells.outcomes)) for pool in seen.pools.values()), np.zeros(len(cells.outcomes), np.int64))
-    after = {split: assemble.counted(blocks, len(cells.outcomes)) for split, blocks in chosen.items()}
+    none = np.zeros(len(cells.outcomes), np.int64)
+    before = sum((assemble.counted(pool, len(none)) for pool in seen.pools.values()), none)
+    after = {split: assemble.counted(blocks, len(none)) for split, blocks in chosen.items()}
     after = {split: counts for split, counts in after.items() if counts.any()}
-    total = sum(after.values(), np.zeros(len(cells.outcomes), np.int64))
+    total = sum(after.values(), none)
     within_quota = sum(int(assemble.within_quota(block, cells, recipe).sum()) for pool in seen.pools.values() for block in pool)
     rows = {split: _rows(scratch / "-".join(split), chosen[split], int(counts.sum())) for split, counts in after.items()}
 
@@ -121,9 +122,10 @@ def build(
 def _looked_at(people: Iterable[Asked], recipe: Recipe, scratch: Path) -> _Seen:
     """Every person once.  Raises BuildError when answers about one contradict each other."""
     seen = _Seen()
-    wrong: list[str] = []
+    wrong, first = 0, ""
     for number, person in enumerate(people):
-        wrong += consistency.contradictions(person.questions)[: 1 if wrong else None]
+        if found := consistency.contradictions(person.questions):
+            wrong, first = wrong + len(found), first or found[0]
         split = _split_of(person, recipe)
         pool = seen.pools.setdefault(split, spool.Pool(scratch / "-".join(split)))
         outcomes = [seen.outcomes.setdefault(assemble.outcome_of(q), len(seen.outcomes)) for q in person.questions]
@@ -131,7 +133,7 @@ def _looked_at(people: Iterable[Asked], recipe: Recipe, scratch: Path) -> _Seen:
         seen.lifters[split[0]].add(person.track["lifter"])
         seen.turns.append(priors.turn_of(person.clip.clip_id))
     if wrong:
-        raise BuildError(f"{len(wrong)} answers contradict another of the same clip, which is a defect; the first: {wrong[0]}")
+        raise BuildError(f"{wrong} answers contradict another of the same clip, which is a defect; the first: {first}")
     return seen
 
 

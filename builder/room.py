@@ -14,7 +14,8 @@ from builder.types import Clip, RoomError
 
 # Bytes that one clip takes where nothing of the kind is there yet to go by: measured on scripted and filmed people of 20 s.
 USUAL = {pipeline.STAGE: 90_000, lifting.STAGE: 400_000, lifting.VIDEOS: 3_000_000}
-ROWS = 60_000  # of the dataset and, while its rows are sorted, of the work folder
+SORTED = 40_000  # of the work folder, while what was asked and the rows are sorted
+ROWS = 10_000  # of the dataset
 SPARE = 20_000_000
 LOOKED_AT = 500
 
@@ -40,7 +41,7 @@ def wanted(clips: Sequence[Clip], plan: pipeline.Plan) -> int:
     work = store.Work(plan.work)
     means = {stage: _mean(plan.work / stage, usual) for stage, usual in USUAL.items()}
     films = {name for name in {clip.source for clip in clips} if hasattr(plugins.load("sources", name), "film")}
-    total = ROWS * len(clips)
+    total = SORTED * len(clips)
     for clip in clips:
         if not work.path(pipeline.STAGE, clip.clip_id).exists():
             total += means[pipeline.STAGE]

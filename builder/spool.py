@@ -29,10 +29,10 @@ ROWS = 10_000  # that are sorted together; a multiple of what is asked for at a 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """The folder, made, and gone again afterwards.  Raises StoreError."""
+    """The folder, made, and gone again afterwards.  Raises StoreError, also where there is one."""
+    with _disk(folder):
+        folder.mkdir(parents=True)
     try:
-        with _disk(folder):
-            folder.mkdir(parents=True)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -136,7 +136,7 @@ class _Writer:
 
     def write(self) -> None:
         """Append what waits: spools are opened for each lot, because there may be more of them than files may be open."""
-        self._waiting.sort(key=lambda one: one[0])
+        self._waiting.sort(key=lambda one: one[0].name)
         table = export.table([row for _, row in self._waiting])
         start = 0
         for file, own in groupby(file for file, _ in self._waiting):

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from builder import assemble, recipe, selection, spool
+from builder import assemble, recipe, selection
 from builder.consistency import contradictions
 from builder.performer import Arc, Jump, Lean, Run, Turn, Wait, Walk, draw_script, perform
 from builder.recipe import Recipe
@@ -275,24 +273,6 @@ def test_ids_are_found_by_their_rank(parts: int, spread: int, monkeypatch: pytes
     wanted = [(key, rank) for key in range(5) for rank in (0, 1, counts[key] // 2, counts[key] - 1)]
     found = assemble.ids_at(np.split(block, 7 * [0] + [100, 3000]), lambda b: b["outcome"], counts, *np.array(wanted).T)
     assert found.tolist() == [sorted(block["id"][block["outcome"] == key].tolist())[rank] for key, rank in wanted]
-
-
-def test_a_pool_gives_back_whole_people_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(spool, "BLOCK", 10)
-    pool = spool.Pool(tmp_path / "pool")
-    assert list(pool) == []
-    asked = [(person, n % 3, (7 * n * person) % 1000) for person in range(0, 40, 2) for n in range(1 + person % 7)]
-    for person in range(0, 40, 2):
-        own = [one for one in asked if one[0] == person]
-        pool.add(person, [outcome for _, outcome, _ in own], [id_ for _, _, id_ in own])
-    for _ in range(2):
-        blocks = list(pool)
-        assert len(blocks) > 3
-        assert not any(set(a["person"]) & set(b["person"]) for a, b in pairwise(blocks))
-        back = [(int(one["person"]), int(one["outcome"]), int(one["id"])) for block in blocks for one in block]
-        assert sorted(back) == sorted(asked)
-        assert [(p, i) for p, _, i in back] == sorted((p, i) for p, _, i in back)
-    assert len(pool) == len(asked)
 
 
 # ---- contradictions ----------------------------------------------------------------------------------------------------

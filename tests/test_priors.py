@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from builder import cli, corpus, pipeline, priors, recipe
@@ -145,6 +146,18 @@ def test_the_order_of_questions_changes_nothing():
     mixed = random.Random(0).sample(train, len(train))
     for solver in priors.SOLVERS.values():
         assert list(solver(train, test)) == list(solver(mixed, test))
+
+
+def test_solvers_see_whole_clips_and_no_more_than_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    """The first clips by a hash, whoever else is there; people of one clip count together."""
+    monkeypatch.setattr(priors, "MOST", 100)
+    clips = [f"clip {n}" for n in range(40) for _ in range(1 + n % 2)]
+    turns = np.array([priors.turn_of(clip) for clip in clips], np.uint64)
+    last = priors.last_turn(turns, np.full(len(clips), 7))
+    shown = {clip for clip, turn in zip(clips, turns.tolist(), strict=True) if turn <= last}
+    assert 100 - 14 < 7 * sum(clip in shown for clip in clips) <= 100
+    assert priors.last_turn(turns, np.ones(len(clips))) == max(turns)
+    assert priors.last_turn(turns, np.full(len(clips), 101)) == -1
 
 
 # ---- a whole build -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +117,8 @@ def run(args: argparse.Namespace) -> int:
         then = "without --stage, or with --stage ask" if only_lift else "without --rank and --stage to merge"
         say(f"{share}{len(mine)} clips done in {args.work}; when all are, run {then}; `humanmovevqa status {args.work}` says more")
         return 0
-    made = corpus.merge(
-        plan, clips, args.out, args.strict, not args.no_report, say, warn, lambda title, total: bar(title, total, args.quiet)
-    )
+    bars = partial(bar, quiet=args.quiet)
+    made = corpus.merge(plan, clips, args.out, args.strict, not args.no_report, say, warn, bars)
     summary(made, args.out, say)
     return 0
 
