@@ -19,7 +19,7 @@ MUXING = {"movflags": "+faststart", "use_editlist": "0", "fflags": "+bitexact"}
 BT709 = 1
 
 
-def write_clip(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float, crf: float = 23) -> int:
+def write_clip(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float, crf: float = 23, preset: str = "medium") -> int:
     """Write images (H, W, 3) RGB, one per frame, as H.264 yuv420p mp4 at a constant `fps`; return how many.
 
     An odd last row or column is cut off.  There are no B-frames and no edit list, so that all decoders count alike; the index
@@ -30,7 +30,7 @@ def write_clip(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        written, width, height = _encode(path, temporary, frames, Fraction(fps).limit_denominator(1001), crf)
+        written, width, height = _encode(path, temporary, frames, Fraction(fps).limit_denominator(1001), crf, preset)
         info = probe(temporary, Limits(frames=written, seconds=math.inf))
         agrees = info.constant_rate and (info.num_frames, info.width, info.height) == (written, width, height)
         need(agrees, path, f"{written} images of {width} x {height} were encoded, but the file holds {info}")
@@ -45,11 +45,11 @@ def write_clip(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float
     return written
 
 
-def _encode(path: Path, to: Path, frames: Iterable[NDArray[np.uint8]], rate: Fraction, crf: float) -> tuple[int, int, int]:
+def _encode(path: Path, to: Path, frames: Iterable[NDArray[np.uint8]], rate: Fraction, crf: float, preset: str) -> tuple[int, int, int]:
     """Encode everything into `to`; errors speak of `path`.  Returns number of images, width and height in pixels."""
     av = pyav()
     written, shape = 0, None
-    encoding = {"crf": str(crf), "preset": "medium", "bf": "0", "g": str(max(1, round(2 * rate)))}
+    encoding = {"crf": str(crf), "preset": preset, "bf": "0", "g": str(max(1, round(2 * rate)))}
     with named_errors(path, "cannot be written"), av.open(str(to.absolute()), "w", format="mp4", options=MUXING) as out:
         stream = out.add_stream("libx264", rate=rate, options=encoding)
         stream.pix_fmt = "yuv420p"
