@@ -19,7 +19,7 @@ def answered(shown: Scene, text: str) -> Reply:
     """What a scene's track says to a question; a scene that cannot be asked says why."""
     if shown.subject is None:
         return Reply(" ".join(text.split())[:LONGEST_TEXT], "", None, shown.unasked)
-    return reply(text, shown.subject)
+    return reply(text, shown.subject, shown.start_s)
 
 
 def bind(page: Layout) -> None:
