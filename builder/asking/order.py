@@ -23,6 +23,8 @@ def order(text: str, seconds: float) -> str:
     text = re.sub(r"[?!:;]", " ", text.lower())
     if found := EITHER.search(text):
         return _target(text[: found.start()], "or", text[found.end() :], seconds)
+    if re.search(r"\w right after\b", text):
+        return ""  # to the right, or at once?
     for word in ("before", "after"):
         if len(parts := re.split(rf"\b{word}\b", text)) == 2:
             return _target(parts[0], word, parts[1], seconds)

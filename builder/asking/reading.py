@@ -51,6 +51,8 @@ MARKS: tuple[tuple[str, str], ...] = (
         r"|finish(?:es|ed)?(?: up)?|(?:the |their |his |her )?(?:final|last|end) (?:position|place|spot|location|point)",
         "end",
     ),
+    (r"side (?=step)", "sideways"),
+    (r"at all", "filler"),
     (r"(?:the way|as) (?:they|he|she|the (?:person|man|woman)) (?:had )?(?:started|beg[au]n)(?: out)?", "filler"),
     (r"^(?:is|are|was|were) (?:they|he|she|the (?:person|man|woman))(?= (?:all the way )?back\b)", "end"),  # a state, not an event
     (
@@ -127,7 +129,7 @@ SUBJECTS: tuple[tuple[str, str], ...] = (
         r"(?:all the way |straight |right )?back to"
         r"|(?:come|comes|came|get|gets|got) (?:all the way )?back"
         r"|(?:come|comes|came|get|gets|got|go|goes|went|walk\w*) (?:back )?home(?: again)?"
-        r"|back(?: at| to| in)?(?= ~)|(?<=~ )back$|way back",
+        r"|back(?: at| to| in)?(?= ~)|(?<=~ )back$|way back|home",
         "return",
     ),
     (
@@ -137,7 +139,7 @@ SUBJECTS: tuple[tuple[str, str], ...] = (
     ),
     (r"go(?:es|ing) on", "do"),
     (
-        r"side[- ]?step\w*|mov\w*|walk\w*|go(?:es|ing|ne)?|went|travel\w*|head(?:s|ed)|step(?:s|ped|ping)?|stroll\w*|shuffl\w*"
+        r"mov\w*|walk(?:s|ed|ing)?|go(?:es|ing|ne)?|went|travel\w*|head(?:s|ed)|step(?:s|ped|ping)?|stroll\w*|shuffl\w*"
         r"|cover(?:s|ed|ing)?|displace\w*|shift\w*|pac(?:es|ed|ing)|march\w*|back(?:s|ed|ing)(?= (?:up|away))"
         r"|path|distance|ground|route|gets?|got|getting|motion|movements?",
         "move",
@@ -157,7 +159,7 @@ SIDES: tuple[tuple[str, str], ...] = (
 )
 DEGREES: tuple[tuple[str, str], ...] = (
     (r"not once|never|(?:does|did|do|is|was|has|have)(?: not|n[’']?t)|without|not", "negated"),
-    (r"more often|most often|most times|more times", "often"),
+    (r"more often|most often|most times|more times|more (?=(?:left|right) ~)", "often"),
     (r"faster|fastest|quickest|quicker|top speed|maximum speed|speed", "fast"),
     (r"slower|slowest|slow(?:ly)?", "slow"),
     (
@@ -170,7 +172,8 @@ DEGREES: tuple[tuple[str, str], ...] = (
         "most",
     ),
     (r"(?:the )?(?:least|shortest|smallest|fewest)", "least"),
-    (r"(?:spend(?:s|ing)? |spent )?more(?: time)?|than|longer|further|farther|bigger|larger|sharper|deeper", "compared"),
+    (r"(?:spend(?:s|ing)? |spent )?more(?: time)?|than|longer|further|farther|deeper", "compared"),
+    (r"bigger|larger|sharper", "bigger"),
     (r"less|fewer|shorter|smaller", "fewer"),
     (r"sideways|aside|to (?:the|one) side", "sideways"),
     (r"(?:just |right |directly |immediately )?after(?:wards)?|next|then|following", "after"),
@@ -181,8 +184,8 @@ DEGREES: tuple[tuple[str, str], ...] = (
     (r"both", "both"),
 )
 FILLER = frozenset(
-    """a about actually an and any anybody anyone approximately are around as at be been being body by can clip could degrees does doing
-    during ever exactly film for from get gets got guy had has have he her him himself herself his in into is it its itself just kind
+    """a about actually an and angle any anybody anyone approximately are around as at be been being body by can clip could degrees does
+    doing during ever exactly film for from get gets got guy had has have he her him himself herself his in into is it its itself just kind
     lady make makes made man me meters metres must of on one over perform performs person please point question roughly scene she should
     show so some somebody someone subject take takes took tell that the their them themselves there they this time times to true false
     very video want was way were with within woman you moment did do direction side single separate own same stage footage figure
@@ -236,7 +239,7 @@ def read(text: str, seconds: float, start_s: float = 0.0) -> Reading:
     `start_s`: when the track begins in the video in which the asker reads times.
     """
     rest = " ".join(re.sub(r"[^\w\s.’'–@-]|\.(?!\d)", " ", text.lower()[:LONGEST_TEXT]).split())
-    rest = SHORT_FORMS.sub("", rest)
+    rest = SHORT_FORMS.sub("", rest).replace("side-step", "side step").replace("sidestep", "side step")
     outside = tuple(what for what, pattern in OUTSIDE.items() if re.search(rf"\b(?:{pattern})\b", rest))
 
     def take(table: tuple[tuple[str, str], ...]) -> list[str]:

@@ -65,8 +65,10 @@ RULES = _rules(
     *((("did which", subject, "+parts +sided ~either", "=times:{side}")) for subject in SIDED),
     # which of two
     ("which did way", "turn", "+compared +often ~paired ~sided ~either", f"more_often_turns:{TURN_PAIR}"),
-    ("which did way", "turn", "+compared +fast +paired ~either", f"faster_turn:{TURN_PAIR}"),
+    ("which did way", "turn", "+fast +paired ~compared ~either", f"faster_turn:{TURN_PAIR}"),
     ("did which way", "turn", "+most +paired +either", f"bigger_single_turn:{TURN_PAIR}"),
+    ("did which way", "turn", "+bigger ~paired ~either ~compared", f"bigger_single_turn:{TURN_PAIR}"),
+    ("did", "turn", "+most +sided", f"bigger_single_turn:{TURN_PAIR}"),
     ("which way", "turn", "+compared ~paired ~either", f"turns_more_in_total:{TURN_PAIR} bigger_single_turn:{TURN_PAIR}"),
     ("did", "turn", "+compared +paired ~either", f"turns_more_in_total:{TURN_PAIR} bigger_single_turn:{TURN_PAIR}"),
     ("which did way", "turn", "+either +paired ~mainly", f"turns_more_in_total:{TURN_PAIR} bigger_single_turn:{TURN_PAIR}"),
