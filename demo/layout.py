@@ -105,7 +105,7 @@ def _side() -> dict[str, Any]:
     said(words.EXAMPLES_TITLE, elem_id="examples-title")
     made: dict[str, Any] = {"examples": picker(cards(scene.FIRST), elem_id="examples")}
     said(words.CLIP_TITLE, elem_id="clip-title")
-    made["clip"] = gr.File(label="Video", show_label=False, file_types=list(limits.VIDEO_SUFFIXES), height=120, elem_id="clip")
+    made["clip"] = gr.File(label="Video", show_label=False, file_types=list(limits.VIDEO_SUFFIXES), height=136, elem_id="clip")
     made["note"] = said(words.note(lifters.state()), elem_id="note")
     made["lift"] = gr.Button("Show where they went", variant="primary", interactive=False, elem_id="lift")
     made["stop"] = gr.Button("Stop", visible=False, elem_id="stop")

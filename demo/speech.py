@@ -233,8 +233,8 @@ def _whole(said: Said, prompt: Prompt, last: Heard) -> Said:
     if not prompt.options:
         return replace(said, text=text, detail=f"{detail} Asked in your own words.", done=True)
     choice = prompts.parse(last.reply.text, len(prompt.options), prompt.options)
-    asked = f"{detail} Asked: {prompt.text.replace(chr(10), ' ')}"
+    among = f"{detail} Was given: {' · '.join(prompt.options)}."
     if choice is None:
-        return replace(said, text=text, detail=asked, done=True)
-    wrote = "" if text == prompt.options[choice] else f" It wrote: {text}"
-    return replace(said, text=prompt.options[choice], detail=asked + wrote, choice=choice, done=True)
+        return replace(said, text=text, detail=f"{among} It named none of them.", done=True)
+    wrote = "" if text in (prompt.options[choice], prompts.target(choice)) else f" It wrote: {text}"
+    return replace(said, text=prompt.options[choice], detail=among + wrote, choice=choice, done=True)

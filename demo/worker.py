@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -79,12 +80,17 @@ def check(path: str, first_part: bool) -> dict[str, Any]:
     """What a video is, when it is one that can be used; only with `first_part` may it be longer than what is lifted."""
     from builder.video import Limits, probe
 
-    info = probe(path, Limits(limits.PIXELS, round(limits.READ_SECONDS * limits.FPS[1]), limits.READ_SECONDS))
+    try:
+        info = probe(path, Limits(limits.PIXELS, round(limits.READ_SECONDS * limits.FPS[1]), limits.READ_SECONDS))
+    except VideoError as error:
+        if large := re.search(r"(\d+) x (\d+) are larger", str(error)):
+            raise VideoError(_too_large(*large.groups())) from None
+        raise
     name = info.container.split(",")[0]
     if name not in limits.CONTAINERS or info.codec not in limits.CODECS:
         raise VideoError(f"it is {name} with {info.codec} video; expected mp4, mov or webm with {', '.join(limits.CODECS)}")
     if max(info.width, info.height) > limits.SIDE:
-        raise VideoError(f"it measures {info.width} × {info.height} pixels; at most {limits.SIDE} on a side are read, so export it smaller")
+        raise VideoError(_too_large(info.width, info.height))
     if not limits.FPS[0] <= info.fps <= limits.FPS[1] * 1.01:
         raise VideoError(f"it shows {info.fps:.1f} frames per second; expected {limits.FPS[0]:g} to {limits.FPS[1]:g}")
     if info.duration_s < limits.SECONDS[0]:
@@ -95,6 +101,11 @@ def check(path: str, first_part: bool) -> dict[str, Any]:
             f"the clip lasts {info.duration_s:.0f} s; at most {most} are lifted. Trim it, or tick “use the first {most}” in the options"
         )
     return {"seconds": info.duration_s, "width": info.width, "height": info.height, "fps": info.fps, "steady": info.constant_rate}
+
+
+def _too_large(width: Any, height: Any) -> str:
+    most = f"{limits.SIDE} × {limits.PIXELS // limits.SIDE}"
+    return f"it measures {width} × {height} pixels, and at most {most} are read; export it smaller, 1080p is plenty"
 
 
 def prepare(path: str, out: str, first_part: bool) -> dict[str, Any]:
