@@ -216,9 +216,13 @@ def suggestions() -> str:
 
 FILES = """<p class="note plain">The track (npz) and its facts (json), the path frame by frame (csv), the questions that survive doubt as
 rows of the dataset (jsonl), and your quiz answers as an evaluation run (a zipped folder for <code>humanmovevqa score</code>).</p>"""
-API = """<p>From a program, with <code>pip install gradio_client</code>:</p>
+
+
+def api(client: str) -> str:
+    """How to call the three public functions from a program; `client`: the address or the Space that it names."""
+    return f"""<p>From a program, with <code>pip install gradio_client</code>:</p>
 <pre><code>from gradio_client import Client, handle_file
-client = Client("http://127.0.0.1:7860")
+client = Client("{escape(client)}")
 facts, track = client.predict(handle_file("clip.mp4"), api_name="/lift")
 print(client.predict("Which way did they turn?", handle_file(track), api_name="/ask"))
 print(client.predict(api_name="/examples"))</code></pre>"""
