@@ -25,6 +25,7 @@ PEOPLE = 4
 TURNS = 8  # questions that the page keeps
 WAITING = 8  # clips in the line behind the one that is lifted
 ASKING = 16  # questions in the line before one model
+SILENT_S = 300.0  # how long a model may say nothing, loading included
 VISITS = 64  # visitors whose clip is kept in memory
 KEPT_S = 3600.0  # how long anything of a visitor stays on disk
 SWEEP_S = 60.0

@@ -96,8 +96,24 @@ def _loaded(name: str) -> tuple[Model, str]:
         yield from stream(watch, prompt) if stream else model(watch, [prompt])
 
     if answerer.reads_track:
-        return say, "the track, no frames"
+        return _on_one_thread(say), "the track, no frames"
     return (_on_gpu(say) if answerer.plugin in ON_GPU else say), f"up to {shown.frames} frames"
+
+
+def _on_one_thread(function: Model) -> Model:
+    """The function with torch on one thread: the reader is so small that on a busy machine several wait seconds for each other."""
+
+    def say(clip_id: str, video: Path | None, track: Track | None, prompt: Prompt) -> Iterator[watching.Reply]:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield from function(clip_id, video, track, prompt)
+        finally:
+            torch.set_num_threads(threads)
+
+    return say
 
 
 def _on_gpu(function: Any) -> Any:
@@ -152,12 +168,19 @@ def heard(answerer: Answerer, prompt: Prompt, scene: Scene) -> Iterator[Heard | 
     # in the asker's context: a ZeroGPU Space counts the seconds for them
     threading.Thread(target=contextvars.copy_context().run, args=(speak,), name="model", daemon=True).start()
     try:
-        while (found := said.get()) is not None:
+        while (found := _next(said)) is not None:
             if isinstance(found, Exception):
                 raise found
             yield found
     finally:
         left.set()
+
+
+def _next(said: queue.SimpleQueue[Any]) -> Any:
+    try:
+        return said.get(timeout=limits.SILENT_S)
+    except queue.Empty:
+        raise SetupError(f"nothing was heard from it for {limits.SILENT_S:g} seconds; please ask again later") from None
 
 
 def turn(name: str, track: Reply, shown: Scene) -> Iterator[Said]:
