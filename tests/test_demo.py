@@ -318,7 +318,7 @@ def test_a_copy_of_half_a_minute_is_one_clip(tmp_path: Path, monkeypatch: pytest
     assert (clip.clip_id, clip.video, clip.num_frames) == ("folder/clip-1", copy, 0)
 
 
-def test_progress_is_told_once_a_second_and_at_every_new_stage(monkeypatch: pytest.MonkeyPatch):
+def test_progress_is_told_now_and_then_and_at_every_new_stage(monkeypatch: pytest.MonkeyPatch):
     from demo import worker
 
     told: list[dict[str, Any]] = []
@@ -599,3 +599,15 @@ runpy.run_path({str(out / "app.py")!r}, run_name="__main__")
         process.wait(20)
         assert process.stderr is not None
         process.stderr.close()
+
+
+def test_two_questions_at_once_keep_their_places():
+    """A model may still think about the first when the second is asked."""
+    visit = Visit.of(None)
+    assert visit.say(1, "first: thinking") == ["first: thinking"]
+    assert visit.say(2, "second") == ["second", "first: thinking"]
+    assert visit.say(1, "first") == ["second", "first"]
+    for turn in range(3, 20):
+        visit.say(turn, f"{turn}")
+    assert len(visit.turns) == limits.TURNS
+    assert list(visit.turns)[0] == 19
