@@ -610,4 +610,4 @@ def test_two_questions_at_once_keep_their_places():
     for turn in range(3, 20):
         visit.say(turn, f"{turn}")
     assert len(visit.turns) == limits.TURNS
-    assert list(visit.turns)[0] == 19
+    assert next(iter(visit.turns)) == 19

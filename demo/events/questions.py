@@ -14,7 +14,6 @@ from demo.layout import QUIET, Layout
 from demo.scene import Scene
 from demo.visit import Visit
 
-
 _numbers = itertools.count()
 
 
