@@ -250,7 +250,7 @@ def _line_of(error: HumanMoveError) -> str:
 def _whole(said: Said, prompt: Prompt, last: Heard) -> Said:
     """A reply that has ended: with the option that it names, and how it came about."""
     text = last.reply.text.strip()[:LONGEST] or "(nothing)"
-    detail = f"{last.seconds:.1f} s, shown {last.shown}."
+    detail = f"{'Under 0.1' if last.seconds < 0.1 else format(last.seconds, '.1f')} s, shown {last.shown}."
     if last.reply.finish in ("refused", "error"):
         return replace(said, text="No answer.", detail=f"It refused: {text}", done=True)
     if not prompt.options:

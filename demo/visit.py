@@ -19,13 +19,14 @@ class Visit:
     """A visitor's scene, conversation (turns by number) and quiz, and the folders that are theirs.
 
     Uploads are known by the path that gradio gives them: `uploads` has this visitor's own link to each that is still needed,
-    `prepared` the folder of the copy that was made of it and what is known of that.
+    `prepared` the folder of the copy that was made of it and what is known of that.  `lifting` is the newest lift that was started.
     """
 
     scene: Scene
     turns: dict[int, str] = field(default_factory=dict)
     game: Quiz | None = None
     asked_at: float = 0.0
+    lifting: object = None
     folders: list[Path] = field(default_factory=list)
     uploads: dict[str, Path] = field(default_factory=dict)
     prepared: dict[str, tuple[Path, dict[str, Any]]] = field(default_factory=dict)

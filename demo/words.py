@@ -159,7 +159,7 @@ def revealed(given: Answered, why: str, found: Sequence[Moment], start_s: float,
 
 
 def _line(who: str, what: str, right: bool, done: bool = True) -> str:
-    badge = f'<span class="badge {"agree" if right else "differ"}">{"right" if right else "wrong"}</span>' if done else ""
+    badge = f'<span class="badge {"agree" if right else "differ"}">{"correct" if right else "wrong"}</span>' if done else ""
     return f"<li><span>{escape(who)}</span><b>{what}</b>{badge}</li>"
 
 
@@ -169,9 +169,9 @@ def standing(game: Quiz) -> str:
         return ""
     right, points = quiz.score(game.answered)
     asked = len(game.answered)
-    text = f"{right} of {asked} right"
+    text = f"{right} of {asked} correct"
     extra = "".join(f" · {name}: {rights} of {n}, {_points(theirs)} points" for name, rights, n, theirs in quiz.models(game.answered))
-    scale = f"{_points(points)} points, where 0 is guessing and 100 all right{extra}"
+    scale = f"{_points(points)} points, where 0 is guessing and 100 all correct{extra}"
     return f'<p class="standing"><b>{escape(text)}</b> <span>{escape(scale)}</span></p>'
 
 

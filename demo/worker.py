@@ -33,7 +33,7 @@ STAGES = (
     ("__init__", "Following the people and the camera"),
 )
 LOOK_S = 0.25  # how often the lifter's stack is read
-TOLD_S = 2.0  # every message costs the server some 30 ms of processor and the visitor's page a drawing
+TOLD_S = 2.0  # every message costs the server some 30 ms of processor, and the visitor's page a drawing
 WATCH_SHARE = 0.9  # of the lifter's time goes into the one pass over the frames
 
 
