@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +97,7 @@ def lay_out(first: Scene) -> Layout:
                     made["make"] = gr.Button("Make the files", elem_id="make")
                     made["files"] = gr.File(label="Files", file_count="multiple", interactive=False, visible=False, elem_id="made")
             with gr.Accordion("What happens to my clip, and how to call this from a program", open=False, elem_id="about"):
-                said(words.PRIVACY + words.API)
+                said(words.PRIVACY + words.api(os.environ.get("SPACE_ID") or "http://127.0.0.1:7860"))
     return Layout(**made)
 
 
@@ -105,7 +106,7 @@ def _side() -> dict[str, Any]:
     said(words.EXAMPLES_TITLE, elem_id="examples-title")
     made: dict[str, Any] = {"examples": picker(cards(scene.FIRST), elem_id="examples")}
     said(words.CLIP_TITLE, elem_id="clip-title")
-    made["clip"] = gr.File(label="Video", show_label=False, file_types=list(limits.VIDEO_SUFFIXES), height=120, elem_id="clip")
+    made["clip"] = gr.File(label="Video", show_label=False, file_types=list(limits.VIDEO_SUFFIXES), height=136, elem_id="clip")
     made["note"] = said(words.note(lifters.state()), elem_id="note")
     made["lift"] = gr.Button("Show where they went", variant="primary", interactive=False, elem_id="lift")
     made["stop"] = gr.Button("Stop", visible=False, elem_id="stop")
@@ -169,4 +170,4 @@ def cards(chosen: str) -> str:
 def called(shown: Scene, k: int) -> str:
     """What the page calls the k-th of the people whom the lifter found."""
     found, _ = store.read_track(shown.others[k])
-    return f"{k + 1}: {found.referent or 'a person'}"
+    return f"{k + 1}: {(found.referent or 'a person').removeprefix('the person who ')}"

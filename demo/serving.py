@@ -13,6 +13,7 @@ from typing import Any
 from demo import limits, work
 
 QUEUE = 32  # events of all kinds that may wait; clips have a line of their own
+LOOK_S = 0.02  # how often the queue looks for work; gradio's own 0.001 keeps a twentieth of a core busy with nobody there
 CLIPS = Path(__file__).resolve().parent.parent / "builder" / "clips"
 
 
@@ -30,7 +31,9 @@ def launch(page: Any, **more: Any) -> Any:
     """Start serving a page without waiting; (app, local address, share address)."""
     from demo.theme import css, theme
 
-    return page.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False).launch(
+    queued = page.queue(max_size=QUEUE, default_concurrency_limit=4, api_open=False)
+    queued._queue.sleep_when_free = LOOK_S
+    return queued.launch(
         theme=theme(),
         css=css(),
         max_file_size=limits.FILE_BYTES,

@@ -96,8 +96,24 @@ def _loaded(name: str) -> tuple[Model, str]:
         yield from stream(watch, prompt) if stream else model(watch, [prompt])
 
     if answerer.reads_track:
-        return say, "the track, no frames"
+        return _on_one_thread(say), "the track, no frames"
     return (_on_gpu(say) if answerer.plugin in ON_GPU else say), f"up to {shown.frames} frames"
+
+
+def _on_one_thread(function: Model) -> Model:
+    """The function with torch on one thread: the reader is so small that on a busy machine several wait seconds for each other."""
+
+    def say(clip_id: str, video: Path | None, track: Track | None, prompt: Prompt) -> Iterator[watching.Reply]:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield from function(clip_id, video, track, prompt)
+        finally:
+            torch.set_num_threads(threads)
+
+    return say
 
 
 def _on_gpu(function: Any) -> Any:
@@ -152,12 +168,19 @@ def heard(answerer: Answerer, prompt: Prompt, scene: Scene) -> Iterator[Heard | 
     # in the asker's context: a ZeroGPU Space counts the seconds for them
     threading.Thread(target=contextvars.copy_context().run, args=(speak,), name="model", daemon=True).start()
     try:
-        while (found := said.get()) is not None:
+        while (found := _next(said)) is not None:
             if isinstance(found, Exception):
                 raise found
             yield found
     finally:
         left.set()
+
+
+def _next(said: queue.SimpleQueue[Any]) -> Any:
+    try:
+        return said.get(timeout=limits.SILENT_S)
+    except queue.Empty:
+        raise SetupError(f"nothing was heard from it for {limits.SILENT_S:g} seconds; please ask again later") from None
 
 
 def turn(name: str, track: Reply, shown: Scene) -> Iterator[Said]:
@@ -227,14 +250,14 @@ def _line_of(error: HumanMoveError) -> str:
 def _whole(said: Said, prompt: Prompt, last: Heard) -> Said:
     """A reply that has ended: with the option that it names, and how it came about."""
     text = last.reply.text.strip()[:LONGEST] or "(nothing)"
-    detail = f"{last.seconds:.1f} s, shown {last.shown}."
+    detail = f"{'Under 0.1' if last.seconds < 0.1 else format(last.seconds, '.1f')} s, shown {last.shown}."
     if last.reply.finish in ("refused", "error"):
         return replace(said, text="No answer.", detail=f"It refused: {text}", done=True)
     if not prompt.options:
         return replace(said, text=text, detail=f"{detail} Asked in your own words.", done=True)
     choice = prompts.parse(last.reply.text, len(prompt.options), prompt.options)
-    asked = f"{detail} Asked: {prompt.text.replace(chr(10), ' ')}"
+    among = f"{detail} Was given: {' · '.join(prompt.options)}."
     if choice is None:
-        return replace(said, text=text, detail=asked, done=True)
-    wrote = "" if text == prompt.options[choice] else f" It wrote: {text}"
-    return replace(said, text=prompt.options[choice], detail=asked + wrote, choice=choice, done=True)
+        return replace(said, text=text, detail=f"{among} It named none of them.", done=True)
+    wrote = "" if text in (prompt.options[choice], prompts.target(choice)) else f" It wrote: {text}"
+    return replace(said, text=prompt.options[choice], detail=among + wrote, choice=choice, done=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from demo import scene, work
+from demo import limits, scene, work
 from demo.quiz import Quiz
 from demo.sandbox import Refused
 from demo.scene import Scene
@@ -16,16 +16,17 @@ from demo.scene import Scene
 
 @dataclass(eq=False)
 class Visit:
-    """A visitor's scene, conversation and quiz, and the folders that are theirs.
+    """A visitor's scene, conversation (turns by number) and quiz, and the folders that are theirs.
 
     Uploads are known by the path that gradio gives them: `uploads` has this visitor's own link to each that is still needed,
-    `prepared` the folder of the copy that was made of it and what is known of that.
+    `prepared` the folder of the copy that was made of it and what is known of that.  `lifting` is the newest lift that was started.
     """
 
     scene: Scene
-    turns: list[str] = field(default_factory=list)
+    turns: dict[int, str] = field(default_factory=dict)
     game: Quiz | None = None
     asked_at: float = 0.0
+    lifting: object = None
     folders: list[Path] = field(default_factory=list)
     uploads: dict[str, Path] = field(default_factory=dict)
     prepared: dict[str, tuple[Path, dict[str, Any]]] = field(default_factory=dict)
@@ -37,7 +38,12 @@ class Visit:
 
     def turn_to(self, new: Scene) -> None:
         """Go on with another scene: what was said about the last one is over."""
-        self.scene, self.turns, self.game = new, [], None
+        self.scene, self.turns, self.game = new, {}, None
+
+    def say(self, turn: int, text: str) -> list[str]:
+        """Put a turn of the conversation as it now is in its place; all that are kept, the newest first."""
+        self.turns = dict(sorted((self.turns | {turn: text}).items(), reverse=True)[: limits.TURNS])
+        return list(self.turns.values())
 
     def room(self, root: Path) -> Path:
         """A new folder of this visitor's own."""

@@ -5,6 +5,7 @@ Texts of visitors, files and models pass through `escape`; no other module write
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -91,7 +92,9 @@ def turn(reply: Reply, start_s: float, lifter: str, model: Said | None = None) -
         )
         parts.append(
             f'<div class="side"><h3>The track says {close}</h3><p class="said">{escape(reply.answer)}</p>{moments(reply.moments, start_s)}'
-            f'<p class="fine">{escape(reply.because)} <span>Track: {escape(lifter)}.</span></p>{_read_as(reply)}</div>'
+            f'<p class="fine">{escape(reply.because)}{_counted(reply.answer + reply.because, start_s)} '
+            f"<span>Track: {escape(lifter)}.</span></p>"
+            f"{_read_as(reply)}</div>"
         )
     return f'<article class="turn">{"".join(parts)}</div></article>'
 
@@ -110,8 +113,14 @@ def _speaking(model: Said) -> str:
 
 
 def _read_as(reply: Reply) -> str:
-    left = f" Not understood and left out: {', '.join(reply.ignored)}." if reply.ignored and reply.answer is not None else ""
-    return f'<p class="fine">Read as: {escape(reply.read_as)}{escape(left)}</p>' if reply.read_as else ""
+    return f'<p class="fine">Read as: {escape(reply.read_as)}</p>' if reply.read_as else ""
+
+
+def _counted(text: str, start_s: float) -> str:
+    """What to know of the seconds in a text of the track's, which begins when the person is first seen; the buttons have the video's."""
+    if start_s < 0.1 or not re.search(r"\d s\b", text):
+        return ""
+    return f" Seconds in these words count from {start_s:.1f} s of the video, when the person is first seen."
 
 
 def talk(turns: Sequence[str]) -> str:
@@ -145,12 +154,12 @@ def revealed(given: Answered, why: str, found: Sequence[Moment], start_s: float,
     track = f"<li><span>Track</span><b>{escape(question.answer_text)}</b></li>"
     return (
         f'<div class="quiz" role="status"><p class="asked">{escape(question.text)}</p><ul class="reveal">{lines}{track}</ul>'
-        f'{moments(found, start_s)}<p class="fine">{escape(why)} <span>Track: {escape(lifter)}.</span></p></div>'
+        f'{moments(found, start_s)}<p class="fine">{escape(why)}{_counted(why, start_s)} <span>Track: {escape(lifter)}.</span></p></div>'
     )
 
 
 def _line(who: str, what: str, right: bool, done: bool = True) -> str:
-    badge = f'<span class="badge {"agree" if right else "differ"}">{"right" if right else "wrong"}</span>' if done else ""
+    badge = f'<span class="badge {"agree" if right else "differ"}">{"correct" if right else "wrong"}</span>' if done else ""
     return f"<li><span>{escape(who)}</span><b>{what}</b>{badge}</li>"
 
 
@@ -160,9 +169,9 @@ def standing(game: Quiz) -> str:
         return ""
     right, points = quiz.score(game.answered)
     asked = len(game.answered)
-    text = f"{right} of {asked} right"
+    text = f"{right} of {asked} correct"
     extra = "".join(f" · {name}: {rights} of {n}, {_points(theirs)} points" for name, rights, n, theirs in quiz.models(game.answered))
-    scale = f"{_points(points)} points, where 0 is guessing and 100 all right{extra}"
+    scale = f"{_points(points)} points, where 0 is guessing and 100 all correct{extra}"
     return f'<p class="standing"><b>{escape(text)}</b> <span>{escape(scale)}</span></p>'
 
 
@@ -207,9 +216,13 @@ def suggestions() -> str:
 
 FILES = """<p class="note plain">The track (npz) and its facts (json), the path frame by frame (csv), the questions that survive doubt as
 rows of the dataset (jsonl), and your quiz answers as an evaluation run (a zipped folder for <code>humanmovevqa score</code>).</p>"""
-API = """<p>From a program, with <code>pip install gradio_client</code>:</p>
+
+
+def api(client: str) -> str:
+    """How to call the three public functions from a program; `client`: the address or the Space that it names."""
+    return f"""<p>From a program, with <code>pip install gradio_client</code>:</p>
 <pre><code>from gradio_client import Client, handle_file
-client = Client("http://127.0.0.1:7860")
+client = Client("{escape(client)}")
 facts, track = client.predict(handle_file("clip.mp4"), api_name="/lift")
 print(client.predict("Which way did they turn?", handle_file(track), api_name="/ask"))
 print(client.predict(api_name="/examples"))</code></pre>"""

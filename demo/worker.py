@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -31,6 +32,8 @@ STAGES = (
     ("blazepose", "Following the people and the camera"),
     ("__init__", "Following the people and the camera"),
 )
+LOOK_S = 0.25  # how often the lifter's stack is read
+TOLD_S = 2.0  # every message costs the server some 30 ms of processor, and the visitor's page a drawing
 WATCH_SHARE = 0.9  # of the lifter's time goes into the one pass over the frames
 
 
@@ -38,6 +41,20 @@ def say(**message: Any) -> None:
     """One line to whoever waits."""
     sys.__stdout__.write(json.dumps(message) + "\n")  # type: ignore[union-attr]
     sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+class Teller:
+    """Says how far a stage has come, but not so often that telling costs the page more than the work gains from it."""
+
+    def __init__(self) -> None:
+        self._stage, self._at = "", 0.0
+
+    def __call__(self, stage: str, share: float) -> None:
+        """Say it, when the stage is a new one or TOLD_S have passed."""
+        now = time.monotonic()
+        if stage != self._stage or now - self._at >= TOLD_S:
+            self._stage, self._at = stage, now
+            say(stage=stage, share=share)
 
 
 def bind(bound: list[float]) -> None:
@@ -63,12 +80,17 @@ def check(path: str, first_part: bool) -> dict[str, Any]:
     """What a video is, when it is one that can be used; only with `first_part` may it be longer than what is lifted."""
     from builder.video import Limits, probe
 
-    info = probe(path, Limits(limits.PIXELS, round(limits.READ_SECONDS * limits.FPS[1]), limits.READ_SECONDS))
+    try:
+        info = probe(path, Limits(limits.PIXELS, round(limits.READ_SECONDS * limits.FPS[1]), limits.READ_SECONDS))
+    except VideoError as error:
+        if large := re.search(r"(\d+) x (\d+) are larger", str(error)):
+            raise VideoError(_too_large(*large.groups())) from None
+        raise
     name = info.container.split(",")[0]
     if name not in limits.CONTAINERS or info.codec not in limits.CODECS:
         raise VideoError(f"it is {name} with {info.codec} video; expected mp4, mov or webm with {', '.join(limits.CODECS)}")
     if max(info.width, info.height) > limits.SIDE:
-        raise VideoError(f"it measures {info.width} × {info.height} pixels; at most {limits.SIDE} on a side are read, so export it smaller")
+        raise VideoError(_too_large(info.width, info.height))
     if not limits.FPS[0] <= info.fps <= limits.FPS[1] * 1.01:
         raise VideoError(f"it shows {info.fps:.1f} frames per second; expected {limits.FPS[0]:g} to {limits.FPS[1]:g}")
     if info.duration_s < limits.SECONDS[0]:
@@ -81,6 +103,11 @@ def check(path: str, first_part: bool) -> dict[str, Any]:
     return {"seconds": info.duration_s, "width": info.width, "height": info.height, "fps": info.fps, "steady": info.constant_rate}
 
 
+def _too_large(width: Any, height: Any) -> str:
+    most = f"{limits.SIDE} × {limits.PIXELS // limits.SIDE}"
+    return f"it measures {width} × {height} pixels, and at most {most} are read; export it smaller, 1080p is plenty"
+
+
 def prepare(path: str, out: str, first_part: bool) -> dict[str, Any]:
     """Write `out`/clip.mp4, the copy that is lifted and shown: of the whole clip, or of its first 30 seconds where that is wanted."""
     from builder.video import Limits, read_frames, write_clip
@@ -91,13 +118,14 @@ def prepare(path: str, out: str, first_part: bool) -> dict[str, Any]:
     bound = Limits(limits.PIXELS, round(limits.READ_SECONDS * limits.FPS[1]), limits.READ_SECONDS)
     frames = read_frames(path, None if info["steady"] and rate == info["fps"] else rate, 0.0, limits.SECONDS[1], limits.SHOWN_SIDE, bound)
 
+    tell = Teller()
+
     def told() -> Any:
         for count, frame in enumerate(frames):
-            if count % 10 == 0:
-                say(stage="Reading the clip", share=count / total)
+            tell("Reading the clip", count / total)
             yield frame.image
 
-    written = write_clip(Path(out) / "clip.mp4", told(), rate)
+    written = write_clip(Path(out) / "clip.mp4", told(), rate, preset=limits.SHOWN_PRESET)
     return info | {"frames": written, "rate": rate, **_size(Path(out) / "clip.mp4")}
 
 
@@ -119,8 +147,7 @@ def lift(path: str, out: str, lifter: str, options: dict[str, str], clip_id: str
     """Write `out`/person-<k>.npz for everybody found, the most prominent first; what each is."""
     from builder import lifting, plugins, store
 
-    (clip,) = plugins.load("sources", "folder").clips(path)
-    clip = replace(clip, clip_id=clip_id, sequence=clip_id.partition("/")[2], group=clip_id)
+    clip = replace(plugins.load("sources", "folder").whole(Path(path)), clip_id=clip_id, sequence=clip_id.partition("/")[2], group=clip_id)
     run = lifting.load(lifter, options)
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(threading.get_ident(), done, _frames(path)), daemon=True)
@@ -146,8 +173,8 @@ def _frames(path: str) -> int:
 
 def _watch(thread: int, done: threading.Event, frames: int) -> None:
     """Say which stage the lifter is in, from the functions on its stack."""
-    begun = time.monotonic()
-    while not done.wait(0.4):
+    tell = Teller()
+    while not done.wait(LOOK_S):
         frame = sys._current_frames().get(thread)
         stage, share = None, None
         while frame is not None:
@@ -159,7 +186,7 @@ def _watch(thread: int, done: threading.Event, frames: int) -> None:
                     stage, share = STAGES[-1][1], WATCH_SHARE * len(frame.f_locals.get("numbers", ())) / frames
             frame = frame.f_back
         if stage:
-            say(stage=stage, share=share if share is not None else WATCH_SHARE, seconds=time.monotonic() - begun)
+            tell(stage, WATCH_SHARE if share is None else share)
 
 
 def track(path: str, out: str) -> dict[str, Any]:

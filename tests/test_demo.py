@@ -300,6 +300,36 @@ def test_hostile_videos_are_refused_in_one_line(what: str, tmp_path: Path, liste
     assert asked == []
 
 
+def test_too_large_a_video_says_how_large_it_may_be(tmp_path: Path):
+    with pytest.raises(Refused, match="7680 × 4320 pixels, and at most 2560 × 1440 are read"):
+        lifters.check(str(huge(tmp_path / "a.mp4")), False)
+
+
+def test_a_copy_of_half_a_minute_is_one_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """900 frames at 29.97 a second last a little longer; the folder source would make two clips of that."""
+    from builder import lifting
+    from demo import worker
+
+    seen: list[Any] = []
+    monkeypatch.setattr(lifting, "load", lambda *_: lambda clip: seen.append(clip) or [])
+    copy = moving(tmp_path / "clip.mp4", 901, 30000 / 1001)
+    assert worker.lift(str(copy), str(tmp_path), "monocular", {}, "folder/clip-1") == []
+    (clip,) = seen
+    assert (clip.clip_id, clip.video, clip.num_frames) == ("folder/clip-1", copy, 0)
+
+
+def test_progress_is_told_now_and_then_and_at_every_new_stage(monkeypatch: pytest.MonkeyPatch):
+    from demo import worker
+
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(worker, "say", lambda **message: told.append(message))
+    tell = worker.Teller()
+    for share in (0.0, 0.1, 0.2):
+        tell("Reading the clip", share)
+    tell("Finding how the camera moved", 0.9)
+    assert [t["share"] for t in told] == [0.0, 0.9]
+
+
 def test_too_many_bytes_are_refused_unread(tmp_path: Path):
     with open(tmp_path / "a.mp4", "wb") as f:
         f.truncate(limits.FILE_BYTES + 1)
@@ -569,3 +599,15 @@ runpy.run_path({str(out / "app.py")!r}, run_name="__main__")
         process.wait(20)
         assert process.stderr is not None
         process.stderr.close()
+
+
+def test_two_questions_at_once_keep_their_places():
+    """A model may still think about the first when the second is asked."""
+    visit = Visit.of(None)
+    assert visit.say(1, "first: thinking") == ["first: thinking"]
+    assert visit.say(2, "second") == ["second", "first: thinking"]
+    assert visit.say(1, "first") == ["second", "first"]
+    for turn in range(3, 20):
+        visit.say(turn, f"{turn}")
+    assert len(visit.turns) == limits.TURNS
+    assert next(iter(visit.turns)) == 19

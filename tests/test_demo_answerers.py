@@ -266,3 +266,26 @@ def test_a_file_that_is_no_reader_is_one_line(named: Any, shown: Scene, tmp_path
 def test_a_clip_is_needed_by_those_who_watch(named: Any, shown: Scene):
     *_, last = speech.turn(named("openai_api=tiny,url=http://127.0.0.1:9/v1"), answered(shown, TURNING), replace(shown, video=None))
     assert last.detail == "there is no clip to show it, only a track"
+
+
+def test_a_model_that_says_nothing_holds_nobody_up(named: Any, shown: Scene, monkeypatch: pytest.MonkeyPatch):
+    from demo import limits
+
+    monkeypatch.setattr(limits, "SILENT_S", 0.5)
+    endpoint = Endpoint(["#", "Answer: A"])
+    with serving(endpoint) as spec:
+        *_, last = speech.turn(named(spec), answered(shown, TURNING), shown)
+    assert last.done
+    assert last.detail.startswith("nothing was heard from it for 0.5 seconds")
+
+
+def test_the_reader_computes_on_one_thread_and_leaves_the_others_as_they_were(shown: Scene):
+    torch = pytest.importorskip("torch")
+    threads, seen = torch.get_num_threads(), []
+
+    def model(*_: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        yield "said"
+
+    assert list(speech._on_one_thread(model)("", None, None, None)) == ["said"]  # type: ignore[arg-type, comparison-overlap]
+    assert (seen, torch.get_num_threads()) == ([1], threads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -12,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from builder import families, motion, selection
-from builder.asking.direct import DIRECT, relation
+from builder.asking.direct import DIRECT, Found
+from builder.asking.order import order
 from builder.asking.reading import LONGEST_TEXT, Reading, read
-from builder.asking.rules import fitting, movement, several
+from builder.asking.rules import fitting, several
 from builder.families import Template
 from builder.motion import CHANNEL_OF
 from builder.quantities import QUARTERS, WINDOW_NAMES, WORDS, Measures
@@ -26,7 +26,8 @@ SCOPE = (
     "the track holds where the person was and which way they faced: try turning, moving, leaning, crouching, jumping, distances, "
     "speed, or when something happened"
 )
-MOST_UNREAD = 1  # more words than this that nobody understood, and the question is another one
+# Templates that choose among moves and turns, and what looks at every movement.
+AMONG_ALL = {"first_of_all": "first", "last_of_all": "last", "next_any": "after", "before_any": "before"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Reply:
 
     `answer` is None where the track cannot tell, and `because` then says why; `read_as` is the question in the track's terms.
     `question` is the multiple-choice question it became, None for one that is measured directly.  `close`: perturbed copies of
-    the track give other answers.  `ignored`: words that the reading left out.
+    the track give other answers.  `ignored`: words that were not understood, because of which nothing is answered.
     """
 
     text: str
@@ -77,35 +78,22 @@ class Subject:
         return selection.questions_of(self.track, few)[1]
 
 
-def reply(text: str, subject: Subject) -> Reply:
-    """What the track says to a question in anybody's words; at most LONGEST_TEXT characters of it are read."""
-    asked = read(text, subject.measures.seconds)
-    if not asked.text:
-        return _cannot(asked, "nothing was asked")
-    if asked.outside:
-        return _cannot(asked, f"a track knows nothing about {asked.outside[0]}; {SCOPE}")
-    if len(asked.unread) > MOST_UNREAD:
-        return _cannot(asked, f"the words {_quoted(asked.unread)} mean nothing to a track; {SCOPE}")
-    if not asked.window:
-        return _cannot(
-            asked, "it answers about the whole video, a half or a quarter of it; name one of these, or a time inside one quarter"
-        )
-    if asked.form == "did" and len(asked.flags & {"before", "after"}) == 1:
-        return _related(asked, subject)
-    if several(asked):
-        return _cannot(asked, "it asks about more than one movement; ask about one at a time, or what comes before or after it")
-    targets = fitting(asked)
-    if not targets:
-        return _cannot(asked, SCOPE)
-    undecided = ""
-    elsewhere = False
+def reply(text: str, subject: Subject, start_s: float = 0.0) -> Reply:
+    """What the track says to a question in anybody's words; at most LONGEST_TEXT characters of it are read.
+
+    `start_s`: when the track begins in the video whose times the asker reads.
+    """
+    asked = read(text, subject.measures.seconds, start_s)
+    targets = meant(asked, subject.measures.seconds)
+    if isinstance(targets, str):
+        return _cannot(asked, targets)
+    undecided, elsewhere = "", False
     for target in targets:
         name, _, quantity = target.partition(":")
         if name.startswith("="):
             found = DIRECT[name[1:]](subject.measures, quantity, asked.window)
             if found is not None:
-                moments = tuple(Moment(*m) for m in found.moments)
-                return Reply(asked.text, found.question, found.answer, "Measured on the track.", moments, ignored=asked.unread)
+                return _measured(asked, found)
             continue
         family, template = _template(name, negated="negated" in asked.flags)
         if quantity not in template.quantities:
@@ -114,30 +102,53 @@ def reply(text: str, subject: Subject) -> Reply:
             elsewhere = True
             continue
         known = _decide(asked, subject, family, template, quantity)
+        if known.answer is not None and name in AMONG_ALL:
+            known = _among_all(asked, subject, known, DIRECT[AMONG_ALL[name]](subject.measures, quantity.partition("#")[0], asked.window))
         if known.answer is not None:
             return known
         undecided = undecided or known.read_as
     if undecided:
-        return Reply(asked.text, undecided, None, "it is too close to call, or not defined, on this track", ignored=asked.unread)
+        return Reply(asked.text, undecided, None, "it is too close to call, or not defined, on this track")
     if elsewhere:
         where = WINDOW_NAMES[asked.window].removeprefix("during ").removeprefix("in ")
         return _cannot(asked, f"it does not decide that for {where} alone; ask about the whole video")
     return _cannot(asked, "it is too close to call, or not defined, on this track")
 
 
-def _related(asked: Reading, subject: Subject) -> Reply:
-    """Whether one movement comes before or after another."""
-    word = "before" if "before" in asked.flags else "after"
-    parts = [read(part, subject.measures.seconds) for part in re.split(rf"\b{word}\b", asked.text.lower(), maxsplit=1)]
-    names = [movement(part) for part in parts] if asked.window == "whole" else []
-    if len(names) != 2 or not all(names):
-        return _cannot(asked, f"“{word}” needs one movement on either side of it, such as “did they turn left {word} they crouched”")
-    found = relation(subject.measures, names[0], word, names[1])
+def meant(asked: Reading, seconds: float) -> list[str] | str:
+    """What answers a text about a track of `seconds`: targets of `rules` in order of preference; or why nothing does."""
+    if not asked.text:
+        return "nothing was asked"
+    if asked.outside:
+        return f"a track knows nothing about {asked.outside[0]}; {SCOPE}"
+    if asked.unread:
+        mean, them = ("means", "it") if len(asked.unread) == 1 else ("mean", "them")
+        return f"{_quoted(asked.unread)} {mean} nothing to a track; ask without {them}"
+    if not asked.window:
+        return "it answers about the whole video, a half or a quarter of it; name one of these, or a time inside one quarter"
+    if target := order(asked.text, seconds):
+        return [target]
+    if targets := fitting(asked):
+        return targets
+    if asked.form == "did" and len(asked.flags & {"before", "after"}) == 1:
+        word = "before" if "before" in asked.flags else "after"
+        return f"“{word}” needs one movement on either side of it, such as “did they turn left {word} they crouched”"
+    if several(asked):
+        return "it asks about more than one movement; ask about one at a time, or what comes before or after it"
+    return f"it was not understood; {SCOPE}"
+
+
+def _measured(asked: Reading, found: Found) -> Reply:
+    return Reply(asked.text, found.question, found.answer, "Measured on the track.", tuple(Moment(*m) for m in found.moments))
+
+
+def _among_all(asked: Reading, subject: Subject, known: Reply, found: Found | None) -> Reply:
+    """What a template says that knows some movements only, where the same follows from all of them; else what they say."""
     if found is None:
-        return _cannot(asked, "one of the two does not happen, or they start too close together to call")
-    return Reply(
-        asked.text, found.question, found.answer, "Measured on the track.", tuple(Moment(*m) for m in found.moments), ignored=asked.unread
-    )
+        return replace(known, answer=None)
+    event = known.question.evidence["event"] if known.question is not None else None
+    same = event is not None and abs(event[1] - found.moments[-1][0]) < subject.recipe.questions.onset_gap_s
+    return known if same else _measured(asked, found)
 
 
 def _decide(asked: Reading, subject: Subject, family: ModuleType, template: Template, quantity: str) -> Reply:
@@ -149,14 +160,14 @@ def _decide(asked: Reading, subject: Subject, family: ModuleType, template: Temp
         (question,) = questions
         close = subject.copies.agreement(question, family.answer) == 0
         moments = moments_of(question, measures)
-        return Reply(asked.text, question.text, question.answer_text, family.explain(question), moments, question, close, asked.unread)
+        return Reply(asked.text, question.text, question.answer_text, family.explain(question), moments, question, close)
     evidence = template.measure(measures, quantity, window)
     decided = None if evidence is None else template.decide(evidence, quantity, subject.recipe)
     shape = replace(template, measure=lambda m, q, w: {}, decide=lambda e, q, r: "?", options=lambda *_: ("?",))
     if decided is None or evidence is None:
         return Reply(asked.text, _spoken(shape, quantity, window), None, "")
     moments = _moments(evidence, quantity, window, measures)
-    return Reply(asked.text, _spoken(shape, quantity, window), decided, "Measured on the track.", moments, ignored=asked.unread)
+    return Reply(asked.text, _spoken(shape, quantity, window), decided, "Measured on the track.", moments)
 
 
 def _spoken(template: Template, quantity: str, window: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from builder.quantities import CONCEPTS, FLOOR, WINDOW_NAMES, WORDS, Measures
 
+SAME_SPEED = 0.1  # metres per second, below which two speeds are called the same
 SPANNING = ("walk", "run", "still", "away", "towards", "up", "down", "turn_around")  # what only says again, or frames, another movement
 
 
@@ -195,19 +196,57 @@ def _beside(step: int) -> Callable[[Measures, str, str], Found | None]:
     return found
 
 
-def relation(m: Measures, first: str, word: str, second: str) -> Found | None:
-    """Whether a movement happens before or after the first time of another; None where one is unclear or the starts are too near."""
+def order(m: Measures, names: str, window: str) -> Found | None:
+    """How two movements follow each other ("FIRST,WORD,SECOND", see `order`); None where one is unclear or the starts are too near."""
+    first, word, second = names.split(",")
     own, other = _seen(m, first, "whole"), _seen(m, second, "whole")
-    if own is None or other is None or (own and not other):
+    question = {
+        "first": f"Which does the person start first: {_doing(first)} or {_doing(second)}?",
+        "or": f"Does the person first {_doing(first)} before or after they first {_doing(second)}?",
+    }.get(word, f"Does the person {_doing(first)} {word} they first {_doing(second)}?")
+    if own is None or other is None:
         return None
-    question = f"Does the person {_doing(first)} {word} they first {_doing(second)}?"
-    if not own:
+    starts = sorted([*own[:1], *other[:1]])
+    if word == "first" and len(starts) == 1:
+        return Found(question, f"{starts[0][2].capitalize()} (the other does not happen)", tuple(starts))
+    if not own and word not in ("first", "or"):
         return Found(question, "No", ())
+    if not own or not other:
+        return None
     at, gap = other[0][0], m.recipe.questions.onset_gap_s
+    if word in ("first", "or"):
+        said = starts[0][2].capitalize() if word == "first" else "Before" if own[0][0] < at else "After"
+        return Found(question, said, tuple(starts)) if abs(own[0][0] - at) >= gap else None
     if any(abs(s[0] - at) < gap for s in own):
         return None
     hits = [s for s in own if (s[0] < at) == (word == "before")]
     return Found(question, "Yes" if hits else "No", tuple(sorted([*(hits or own)[:1], other[0]])))
+
+
+def faster(m: Measures, names: str, window: str) -> Found | None:
+    """In which of two parts of the video the person is faster over the floor, on average."""
+    parts = names.split("|")
+    spans = [[k / m.hz for k in m.bounds(part)] for part in parts]
+    means = [m.path(part) / (b - a) for part, (a, b) in zip(parts, spans, strict=True)]
+    called = [WINDOW_NAMES[part].removesuffix(" of the video") for part in parts]
+    question = f"When is the person faster over the floor on average: {called[0]} or {called[1]}?"
+    k = int(means[1] > means[0])
+    if max(means) - min(means) < max(SAME_SPEED, 0.1 * max(means)):
+        return Found(question, f"About the same: {means[0]:.1f} and {means[1]:.1f} m/s", ())
+    spoken = f"{called[k].capitalize()}: {means[k]:.1f} m/s, against {means[1 - k]:.1f} m/s {called[1 - k]}"
+    return Found(question, spoken, ((spans[k][0], spans[k][1], called[k].removeprefix("during ")),))
+
+
+def doing(m: Measures, names: str, window: str) -> Found | None:
+    """What goes on at a moment (seconds after the track's first frame)."""
+    at = float(names)
+    going = [e for e in m.motion.events if e.direction in WORDS and e.start_frame / m.hz <= at <= e.end_frame / m.hz]
+    named = [e for e in going if e.direction not in SPANNING] or [e for e in going if e.direction in ("walk", "run", "still")]
+    if not named:
+        return None
+    spoken = ", ".join(dict.fromkeys(WORDS[e.direction].doing for e in named))
+    moments = tuple((e.start_frame / m.hz, e.end_frame / m.hz, WORDS[e.direction].doing) for e in named)
+    return Found("What is the person doing at that moment?", f"{spoken[:1].upper()}{spoken[1:]}", moments)
 
 
 def ground(m: Measures, names: str, window: str) -> Found | None:
@@ -242,6 +281,9 @@ DIRECT: dict[str, Callable[[Measures, str, str], Found | None]] = {
     "facing": facing,
     "speed": speed,
     "ground": ground,
+    "faster": faster,
+    "doing": doing,
+    "order": order,
     "after": _beside(1),
     "before": _beside(-1),
     "first": _extreme(0),

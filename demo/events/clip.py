@@ -64,10 +64,13 @@ def bind(page: Layout, root: Path, line: Line) -> None:
     def lifted(known: Visit | None, path: str | None, mode: str, tall: str | None, first_part: bool) -> Iterator[dict[Any, Any]]:
         """From an uploaded clip to its scene, saying along the way what is done."""
         visit = Visit.of(known)
+        mine = visit.lifting = object()
         busy = {page.lift: gr.update(interactive=False), page.stop: gr.update(visible=True)}
         yield {page.visit: visit, page.status: words.working("Waiting", None), **busy}
         try:
             for step in lifters.lift(visit, path, mode, tall or "", first_part, root, line):
+                if visit.lifting is not mine:  # they have started another
+                    return
                 if isinstance(step, Scene):
                     yield {**page.show(visit, step), **settled(visit), page.status: ""}
                 else:
@@ -84,6 +87,7 @@ def bind(page: Layout, root: Path, line: Line) -> None:
         [*page.of_scene, page.lift, page.stop, page.status],
         concurrency_limit=line.longest + line.at_once + 1,  # the line itself says that it is full
         concurrency_id="lift",
+        trigger_mode="multiple",  # "once" takes no click any more after a stop
         **QUIET,
     )
 

@@ -14,12 +14,14 @@ from demo.layout import QUIET, Layout
 from demo.scene import Scene
 from demo.visit import Visit
 
+_numbers = itertools.count()
+
 
 def answered(shown: Scene, text: str) -> Reply:
     """What a scene's track says to a question; a scene that cannot be asked says why."""
     if shown.subject is None:
         return Reply(" ".join(text.split())[:LONGEST_TEXT], "", None, shown.unasked)
-    return reply(text, shown.subject)
+    return reply(text, shown.subject, shown.start_s)
 
 
 def bind(page: Layout) -> None:
@@ -32,14 +34,21 @@ def bind(page: Layout) -> None:
             yield {page.visit: visit}
             return
         shown, track = visit.scene, answered(visit.scene, question)
+        turn = next(_numbers)
         for model in itertools.chain([None], speech.turn(chosen, track, shown)):
             if visit.scene is not shown:  # they have gone on to another clip
                 return
-            now = words.turn(track, shown.start_s, shown.lifter, model)
-            yield {page.visit: visit, page.text: "", page.talk: words.talk([now, *visit.turns])}
-        visit.turns = [now, *visit.turns][: limits.TURNS]
+            said = visit.say(turn, words.turn(track, shown.start_s, shown.lifter, model))
+            emptied = {page.text: ""} if model is None else {}  # they may be writing the next one already
+            yield {page.visit: visit, page.talk: words.talk(said), **emptied}
 
-    conversation: dict[str, Any] = {"concurrency_limit": limits.ASKING + 4, "concurrency_id": "ask", **QUIET}
+    # "multiple": another question may be asked while a model is still thinking about the last one
+    conversation: dict[str, Any] = {
+        "concurrency_limit": limits.ASKING + 4,
+        "concurrency_id": "ask",
+        "trigger_mode": "multiple",
+        **QUIET,
+    }
     page.text.submit(asked, [page.visit, page.text, page.model], [page.visit, page.text, page.talk], **conversation)
 
     @page.suggested.pick(inputs=[page.visit, page.model], outputs=[page.visit, page.text, page.talk], **conversation)

@@ -34,6 +34,7 @@ from builder.lifters import monocular
 from builder.sources import folder
 monocular.load()(folder.whole(Path(sys.argv[1])))
 """
+ROUNDS = 4
 READY = ".hmv[data-ready]"
 
 
@@ -88,7 +89,7 @@ def speed(folder: Path) -> None:
     print("".join(f"{name:>16}" for name in head))
     with browser() as chromium, served(folder / "tmp") as address:
         (server,) = [p for p in own.children() if "demo" in p.cmdline()]
-        for _ in range(2):
+        for _ in range(ROUNDS):
             began, before = time.perf_counter(), used(own)
             subprocess.run([sys.executable, "-c", LIFT, str(upload)], env=environment, check=True, capture_output=True)
             alone, alone_cpu, before = time.perf_counter() - began, used(own) - before, used(server)
