@@ -238,8 +238,10 @@ def code_of(name: str) -> str:
         weights = store.file_digest(ROOT / "builder" / "models" / "track_reader.safetensors")
         return store.digest(asked("synthetic"), asking, weights, store.file_digest(RECIPES / "default.toml"))
     recipe = store.file_digest(RECIPES / ("paper.toml" if name == "blind_paper" else "default.toml"))
-    source = "tracks" if name == "blind_real" else "synthetic"
-    return store.digest(asked(source) if name.startswith("lifter") else pipeline.code_of(source), recipe)
+    if name.startswith("lifter"):
+        return store.digest(asked("synthetic"), recipe)
+    merging = lifting.code_digest("assemble", "corpus", "priors", "spool")
+    return store.digest(pipeline.code_of("tracks" if name == "blind_real" else "synthetic"), merging, recipe)
 
 
 def read() -> dict[str, dict[str, Any]]:
