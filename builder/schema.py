@@ -202,9 +202,10 @@ def check(row: Mapping[str, Any], source: str) -> None:
                 raise BuildError(f"{where}: column {name!r} holds an absolute path, which is never published: {text[:120]!r}")
 
 
-def _place(video: Mapping[str, Any]) -> str:
-    """The path of a `video`, "" where it has bytes or no path."""
-    return "" if video.get("bytes") is not None else video.get("path") or ""
+def _place(video: Any) -> str:
+    """The path of a `video`, "" where it has bytes, no path, or another form."""
+    plain = isinstance(video, Mapping) and video.get("bytes") is None and isinstance(video.get("path"), str)
+    return str(video["path"]) if plain else ""
 
 
 @lru_cache(4096)

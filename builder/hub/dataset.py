@@ -125,9 +125,9 @@ class Push:
         """Whether a clip in the repo is no longer wanted: its source is gone, or this push brings all clips of it anew."""
         if path in self.clips:
             return False
-        if source not in {source for source, _ in contents}:
+        if source not in {s for s, _ in contents}:
             return True
-        anew = self.choice.with_videos and not self.choice.splits and source in {source for source, _ in self.mine}
+        anew = self.choice.with_videos and not self.choice.splits and source in {s for s, _ in self.mine}
         return anew and path in first.files
 
     def _listed(self, now: State) -> dict[str, dict[str, Any]]:

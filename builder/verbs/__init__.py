@@ -38,14 +38,14 @@ def data_of(args: argparse.Namespace) -> str:
     return data
 
 
-def read(args: argparse.Namespace, split: str | None = None, columns: Mapping[str, str] | None = None) -> Rows:
+def read(args: argparse.Namespace, columns: Mapping[str, str] | None = None) -> Rows:
     """The questions that --data, --config and --split name.  Raises DataError."""
     from builder import rows
 
     data = data_of(args)
     here = Path(data).expanduser().exists()  # the Hub's client has bars of its own
     with busy("reading the questions", args.quiet or not here):
-        return rows.read(data, args.config, split or args.split, columns)
+        return rows.read(data, args.config, args.split, columns)
 
 
 def lifter_options(verb: argparse.ArgumentParser) -> None:

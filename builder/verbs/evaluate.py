@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     at_least(args, limit=1, frames=1, pixels=1)
     name, _, checkpoint = args.model.partition("=")
     columns = rows.column_map(args.columns)
-    data = read(args, columns=columns)
+    data = read(args, columns)
     videos = args.videos or (Path(os.environ[watching.VARIABLE]) if os.environ.get(watching.VARIABLE) else None)
     plan = evaluate.Plan(
         model=name,
