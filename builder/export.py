@@ -28,6 +28,7 @@ from builder import card, schema
 from builder.card import ALL
 from builder.store import write_atomic
 from builder.types import BuildError, DataError, StoreError
+from builder.workers import Progress
 
 MANIFEST, INFO, CARD, EVAL = "manifest.json", "build_info.json", "README.md", "eval.yaml"
 FORMAT = "humanmovevqa-dataset/1"
@@ -39,7 +40,6 @@ RESERVED = {"configs": (ALL, schema.CLIPS, "data", "default"), "splits": (ALL,)}
 
 Rows = Mapping[str, Mapping[str, Sequence[Any]]]
 Splits = dict[str, tuple[Path, ...]]
-Progress = Callable[[int, int, str], None]  # rows done, rows in all, whose
 
 
 def write(
@@ -53,7 +53,7 @@ def write(
     """Write the dataset folder `out` from `rows[source][split]` (each sorted by id); an older build there is replaced.
 
     Rows are looked at once, in slices of ROWS_PER_GROUP, so a sequence that makes them then keeps memory small; it may give slices as
-    `table` does.  `progress` hears of every slice.
+    `table` does.  `progress` hears of every slice: rows done, rows in all, whose.
 
     The new folder is finished beside `out` and then takes its place by renaming, so that `out` is always one whole build.
     Files in `out` that the old manifest does not list are kept.  `info` becomes `build_info.json` and feeds the card, with

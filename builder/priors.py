@@ -101,10 +101,10 @@ def by_words(train: Questions, test: Questions) -> list[int]:
 def _word_features(questions: Questions) -> tuple[Any, Any, Any, Any]:
     """Features (D, BUCKETS) of the D different pairs of text and option; of every option its pair, its question, and if it is right."""
     pairs: dict[tuple[str, str], int] = {}
-    row = np.array([pairs.setdefault((q.text, option), len(pairs)) for q in questions for option in q.options])
+    row = np.fromiter((pairs.setdefault((q.text, option), len(pairs)) for q in questions for option in q.options), np.int64)
     owner = np.repeat(np.arange(len(questions)), [len(q.options) for q in questions])
-    target = np.array([k == q.answer for q in questions for k in range(len(q.options))])
-    columns = [_columns(text, option) for text, option in pairs]
+    target = np.fromiter((k == q.answer for q in questions for k in range(len(q.options))), bool)
+    columns = [np.array(_columns(text, option), np.int32) for text, option in pairs]
     rows = np.repeat(np.arange(len(pairs)), [len(c) for c in columns])
     every = np.concatenate(columns)
     return csr_matrix((np.ones(len(rows)), (rows, every)), shape=(len(pairs), BUCKETS)), row, owner, target
