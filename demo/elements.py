@@ -24,8 +24,8 @@ CHOOSE = """element.addEventListener('change', (e) => {
 
 def viewer(shown: Scene, **more: Any) -> Any:
     """The component of clip, map and figure."""
-    html, css, js = ((HERE / f"viewer.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    return gr.HTML(viewed(shown), html_template=html, css_template=css, js_on_load=js, apply_default_css=False, **more)
+    html, css, *js = ((HERE / name).read_text(encoding="utf-8") for name in ("viewer.html", "viewer.css", "pictures.js", "viewer.js"))
+    return gr.HTML(viewed(shown), html_template=html, css_template=css, js_on_load="".join(js), apply_default_css=False, **more)
 
 
 def viewed(shown: Scene) -> dict[str, Any]:

@@ -534,7 +534,7 @@ print(json.dumps([found, [m for m in ("torch", "av", "cv2", "ai_edge_litert") if
 
 
 def test_the_viewer_calls_nobody():
-    for name in ("viewer.html", "viewer.css", "viewer.js", "page.css"):
+    for name in ("viewer.html", "viewer.css", "pictures.js", "viewer.js", "page.css"):
         text = (ROOT / "demo" / name).read_text(encoding="utf-8")
         assert not re.search(r"https?://|@import|url\(|\beval\b|innerHTML", text), name
 

@@ -217,8 +217,13 @@ def test_a_model_streams_its_reply_beside_the_track(page: Any, endpoint: Endpoin
     turn = ask(page, "Which way did they turn?")
     page.wait_for_selector(".turn .side[aria-busy] .said:has-text('Answer:')")
     assert turn.locator(".said").nth(1).inner_text() == "To the right"  # the track does not wait
+    page.select_option("#model select", label="the track alone (geometry, not a model)")
+    ask(page, "How far did they walk?")  # nor does the next question
+    assert page.locator(".turn >> nth=1").locator(".side[aria-busy]").count() == 1
+    page.select_option("#model select", label="openai_api tiny")
     endpoint.go.set()
     page.wait_for_selector(".turn .badge.differ")
+    turn = page.locator(".turn").nth(1)
     assert [text.split("\n") for text in turn.locator("h3").all_inner_texts()] == [["openai_api tiny", "differs"], ["The track says"]]
     assert turn.locator(".said").first.inner_text() == "To the left"
     endpoint.pieces = ["It is <b>green</b>."]
@@ -246,7 +251,7 @@ def test_the_quiz_is_played_to_its_end_and_the_run_is_kept(page: Any, tmp_path: 
         asked += 1
         page.click("#choice label >> nth=0")
         page.click("#answer")
-        page.wait_for_selector(f"#standing:has-text('of {asked} right')")
+        page.wait_for_selector(f"#standing:has-text('of {asked} correct')")
         assert page.locator(".reveal .badge").count() == 1
         if page.locator("#begin-quiz").inner_text() == "Start again":
             break
@@ -388,6 +393,9 @@ def test_a_real_clip_is_lifted_shown_asked_and_deleted(page: Any, folder: Path, 
     page.set_default_timeout(400_000)
     page.set_input_files("#clip input[type=file]", str(test_data / "videos" / name))
     page.wait_for_selector("#note .good")
+    page.click("#lift")
+    page.click("#stop")
+    page.wait_for_selector("#status :text('Stopped')")
     page.click("#lift")
     stages = set()
     while page.inner_text(".hmv-title") != name.removesuffix(".mp4"):
