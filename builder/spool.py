@@ -29,12 +29,20 @@ ROWS = 10_000  # that are sorted together; a multiple of what is asked for at a 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """The folder, made, and gone again afterwards.  Raises StoreError, also where there is one."""
+    """The folder, made, and gone again afterwards.  Raises StoreError, also where there is one.
+
+    Meanwhile Arrow takes its memory where Python does: its own allocator keeps tens of megabytes more than are in use.
+    """
+    import pyarrow as pa
+
     with _disk(folder):
         folder.mkdir(parents=True)
+    usual = pa.default_memory_pool()
     try:
+        pa.set_memory_pool(pa.system_memory_pool())
         yield folder
     finally:
+        pa.set_memory_pool(usual)
         shutil.rmtree(folder, ignore_errors=True)
 
 
