@@ -5,8 +5,8 @@ file in a process of its own.  `visitors`: eight who lift such clips at once: th
 processes, how many lift at a time, and what the page says to those who wait.
 
 Both need psutil, Playwright and /usr/bin/chromium.  Measured on two cores with a load of 9 from other work, which no ratio of wall
-times survives (0.85 to 1.54 in six runs): 19.8 and 19.9 processor seconds for the lifter alone, 23.7 and 24.0 from the file to its
-map, 1.20 and 1.21 times.  Of those, making the copy takes 3.5: 1.7 to read and shrink the upload, 1.3 to encode it.
+times survives (0.8 to 1.5): 19.4 to 19.9 processor seconds for the lifter alone, 23.3 to 24.0 from the file to its
+map, 1.20 to 1.21 times.  Of those, making the copy takes 3.5: 1.7 to read and shrink the upload, 1.3 to encode it.
 Eight who lift 2.5 s each at once (the slow test of tests/test_demo_browser.py): 430 MB at most, server and all processes together.
 """
 
