@@ -4,9 +4,9 @@ In a Chromium, an upload of ten seconds at 720p: from choosing the file to its f
 file in a process of its own.  `visitors`: eight who lift such clips at once: the peak memory of the server and all its
 processes, how many lift at a time, and what the page says to those who wait.
 
-Both need psutil, Playwright and /usr/bin/chromium.  Measured on two cores with a load of 15 to 19 from other work, which no ratio of
-wall times survives: 94 s for the lifter alone, 111 s from the file to its map (1.18 times; another run 1.64), 23 and 42 processor
-seconds.  Of those, making the copy takes 9: 2 to read and shrink the upload, 6 to encode it.
+Both need psutil, Playwright and /usr/bin/chromium.  Measured on two cores with a load of 9 from other work, which no ratio of wall
+times survives (0.8 to 1.5): 19.4 to 19.9 processor seconds for the lifter alone, 23.3 to 24.0 from the file to its
+map, 1.20 to 1.21 times.  Of those, making the copy takes 3.5: 1.7 to read and shrink the upload, 1.3 to encode it.
 Eight who lift 2.5 s each at once (the slow test of tests/test_demo_browser.py): 430 MB at most, server and all processes together.
 """
 
@@ -59,9 +59,8 @@ def opened(chromium: Any, address: str) -> Any:
     return page
 
 
-def upload_to_map(chromium: Any, address: str, upload: Path) -> tuple[float, float]:
-    """(seconds from choosing the file, seconds from the click) to the map of an upload."""
-    page = opened(chromium, address)
+def upload_to_map(page: Any, upload: Path) -> tuple[float, float]:
+    """(seconds from choosing the file, seconds from the click) to the map of an upload, on an open page."""
     began = time.perf_counter()
     page.set_input_files("#clip input[type=file]", str(upload))
     page.wait_for_selector("#note .good")
@@ -69,7 +68,6 @@ def upload_to_map(chromium: Any, address: str, upload: Path) -> tuple[float, flo
     page.click("#lift")
     page.wait_for_function("t => document.querySelector('.hmv').dataset.ready === t", arg=upload.stem)
     done = time.perf_counter()
-    page.context.close()
     return done - began, done - clicked
 
 
@@ -93,9 +91,12 @@ def speed(folder: Path) -> None:
         for _ in range(ROUNDS):
             began, before = time.perf_counter(), used(own)
             subprocess.run([sys.executable, "-c", LIFT, str(upload)], env=environment, check=True, capture_output=True)
-            alone, alone_cpu, before = time.perf_counter() - began, used(own) - before, used(server)
-            whole, click = upload_to_map(chromium, address, upload)
+            alone, alone_cpu = time.perf_counter() - began, used(own) - before
+            page = opened(chromium, address)
+            before = used(server)
+            whole, click = upload_to_map(page, upload)
             cpu = used(server) - before
+            page.context.close()
             print("".join(f"{v:16.2f}" for v in (alone, whole, click, whole / alone, alone_cpu, cpu, cpu / alone_cpu)), flush=True)
 
 
