@@ -173,12 +173,11 @@ class Cells:
     """Where R outcomes count.  A cell is one option text within one group of a level.
 
     `answer` (R, L) is the cell of each outcome's answer at every level; a kind is what is asked among which options, `kind` (R,) that of
-    every outcome, and `offered` (M, L) the cells of every option of every kind `asker` (M,).  `order` (R,) sorts the outcomes.
+    every outcome, and `offered` (M, L) the cells of every option of every kind `asker` (M,).
     """
 
     outcomes: Sequence[Outcome]
     category: Ints
-    order: Ints
     kind: Ints
     answer: Ints
     offered: Ints
@@ -203,8 +202,7 @@ def cells_of(outcomes: Sequence[Outcome]) -> Cells:
     right = np.array([kinds[outcome[:-1]] + outcome.options.index(outcome.answer) for outcome in outcomes], np.int64)
     names = sorted({outcome.category for outcome in outcomes})
     category = np.array([names.index(outcome.category) for outcome in outcomes], np.int64)
-    order = np.argsort(sorted(range(len(outcomes)), key=outcomes.__getitem__))
-    return Cells(outcomes, category, order, askers[right], table[right], table, askers, len(number))
+    return Cells(outcomes, category, askers[right], table[right], table, askers, len(number))
 
 
 def flat(cells: Cells, counts: Ints, recipe: Recipe) -> Ints:
@@ -215,6 +213,7 @@ def flat(cells: Cells, counts: Ints, recipe: Recipe) -> Ints:
     to the excess.  All sums are of whole numbers, so no order in which questions were added can change one.
     """
     gone = np.zeros(len(counts), np.int64)
+    turns = np.array([turn(outcome, int(counts.sum())) for outcome in cells.outcomes], np.uint64)
     unit = math.lcm(*{len(outcome.options) for outcome in cells.outcomes})
     share = unit // np.bincount(cells.asker)[cells.asker]  # of a question that each of its options expects, in units
     for _ in range(500):
@@ -231,9 +230,16 @@ def flat(cells: Cells, counts: Ints, recipe: Recipe) -> Ints:
         if not over.any():
             return gone
         heavy = excess / np.sqrt(expected + 1.0)
-        order = np.lexsort((cells.order, -heavy[cells.answer].sum(axis=1)))
+        order = np.lexsort((turns, -heavy[cells.answer].sum(axis=1)))
         gone += _victims(order, cells, left, np.ceil(0.5 * over))
     raise BuildError("the answer priors could not be flattened in 500 rounds; raise assembly.flatness in the recipe")
+
+
+def turn(outcome: Outcome, number: int) -> int:
+    """When an outcome's turn to go comes, among those that add as much, in a split of so many questions: in each split another order, so
+    that what one lacks by chance the other does not lack too, which could be learned."""
+    text = "|".join((str(number), *outcome[:-2], *outcome.options, outcome.answer))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 def _victims(order: Ints, cells: Cells, left: Ints, too_many: Ints) -> Ints:

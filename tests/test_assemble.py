@@ -221,7 +221,7 @@ def plainly(questions: Sequence[Question], flatness: float) -> list[Question]:
             return [(level, key(q), q.answer_text) for level, key in enumerate(assemble.LEVELS)]
 
         def turn(q: Question, heavy: dict[Any, float] = heavy) -> Any:
-            return -float(np.sum([heavy[c] for c in cells(q)])), assemble.outcome_of(q), q.id
+            return -float(np.sum([heavy[c] for c in cells(q)])), assemble.turn(assemble.outcome_of(q), len(questions)), q.id
 
         gone = set()
         for cell in [c for c, n in over.items() if n > 1e-9]:
