@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import documents
 import pytest
+from packaged import INFO, TEST, TRAIN
 
 from builder import cli, plugins, recipe, rows
 from builder.recipe import FOLDER as RECIPES
@@ -188,7 +188,7 @@ def test_readme_python_runs(tmp_path: Path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", f"{code}\nprint({{s: len(d) for s, d in questions.items()}})"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip() == "{'train': 269, 'test': 91}", done.stderr
+    assert done.stdout.strip() == str({"train": TRAIN, "test": TEST}), done.stderr
 
 
 def test_make_help_lists_every_target():
@@ -214,11 +214,9 @@ def test_layers_are_drawn_as_they_are_tested():
 
 
 def test_numbers_of_the_sample_are_those_of_its_build():
-    info = json.loads((rows.SAMPLE / "build_info.json").read_text(encoding="utf-8"))
-    after, test = sum(info["generated"]["after"].values()), sum(info["counts"]["sample"]["test"].values())
-    assert after == 360
-    assert f"packaged sample's test split ({test} questions about 3 rendered clips" in README
-    assert info["generated"]["tracks"] == 12
+    assert sum(INFO["generated"]["after"].values()) == TRAIN + TEST
+    assert f"packaged sample's test split ({TEST} questions about 3 rendered clips" in README
+    assert INFO["generated"]["tracks"] == 12
     assert "the dozen clips of the packaged sample" in README
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from packaged import TEST
 
 from builder import cli, evaluate, export, plugins, prompts, rows, runs, watching
 from builder.evaluate import Plan
@@ -244,7 +245,7 @@ def test_replies_can_be_scored_again_without_their_model(tmp_path: Path, model: 
     foreign.write_text("".join(json.dumps({"id": i.question.id, "response": "Answer: A"}) + "\n" for i in DATA.items[:9]))
     found = asked(Plan("replay", str(foreign)), tmp_path / "foreign")
     assert (found["n"], found["invalid_rate"]) == (9, 0.0)
-    assert "82 of 91" in (tmp_path / "foreign" / runs.TABLE).read_text()
+    assert f"{TEST - 9} of {TEST}" in (tmp_path / "foreign" / runs.TABLE).read_text()
 
 
 def test_a_person_at_the_terminal_is_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

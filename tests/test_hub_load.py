@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fixture_hub import BOTH, REPO, ROOT, Person, build, configs, fresh, rows
 from loopback_hub import Hub, Repository
+from packaged import TEST, TRAIN
 
 from builder import clip_files, schema, video
 
@@ -130,13 +131,13 @@ there = humanmovevqa.attach_videos(d, Path(folder) / "videos")
 out(list(there["test"].features) == list(d["test"].features), Path(there["test"][0]["video"]["path"]).is_relative_to(folder))
 """
     found = fresh(code, hub, tmp_path / "home", tmp_path / "empty")
-    assert found[0] == [{"train": 269, "test": 91}, 1, str(schema.features()["video"])]
+    assert found[0] == [{"train": TRAIN, "test": TEST}, 1, str(schema.features()["video"])]
     assert found[1] == [True, True]
     clip = found[2][0].removeprefix(PLACE)
     assert found[2][1] == hashlib.sha256(sample[clip].read_bytes()).hexdigest()
     assert found[3:5] == [[video.probe(sample[clip]).num_frames, 540, 960]] * 2
     folder, filled = found[5]
-    assert filled == 91
+    assert filled == TEST
     assert found[6] == [True, True]
     offline = f"""
 import humanmovevqa

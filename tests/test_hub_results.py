@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaged import TEST
 
 from builder import card, cli, rows
 
@@ -52,7 +53,7 @@ def test_what_cannot_be_published_is_one_line(made: Path, tmp_path: Path, capsys
     capsys.readouterr()
     for run, more, says in (
         (made, [], "is no Hub repo; pass --data OWNER/NAME"),
-        (few, ["--data", "me/it"], "86 of 91 questions are unanswered"),
+        (few, ["--data", "me/it"], f"{TEST - 5} of {TEST} questions are unanswered"),
         (tmp_path / "none", ["--data", "me/it"], "expected a run folder"),
     ):
         assert cli.main(["export", "hub-results", "--run", str(run), "--out", str(tmp_path / "out"), *more]) == 2
@@ -60,7 +61,7 @@ def test_what_cannot_be_published_is_one_line(made: Path, tmp_path: Path, capsys
     assert not (tmp_path / "out").exists()
     assert cli.main(["export", "hub-results", "--run", str(few), "--out", str(tmp_path / "out"), "--data", "me/it", "--partial"]) == 0
     (file,) = (tmp_path / "out" / ".eval_results").iterdir()
-    assert "86 questions unanswered" in file.read_text()
+    assert f"{TEST - 5} questions unanswered" in file.read_text()
 
 
 def test_task_names_are_those_of_the_card():

@@ -19,6 +19,7 @@ import documents
 import fixture_datasets as fx
 import pytest
 from loopback_hub import serve
+from packaged import TEST
 
 from builder.performer import Turn, Wait, Walk, perform
 
@@ -75,12 +76,12 @@ def test_somebody_who_evaluates_a_model_tonight(server: str, tmp_path: Path):
     said = [run(c.replace("http://localhost:8000/v1", server), tmp_path, HF_HUB_OFFLINE="1").stdout for c in commands]
     assert re.search(r"^sample +12 +12$", said[0], re.MULTILINE)
     for name in ("blind", "mine"):
-        assert len((tmp_path / "runs" / name / "samples.jsonl").read_text().splitlines()) == 91
+        assert len((tmp_path / "runs" / name / "samples.jsonl").read_text().splitlines()) == TEST
     assert {reply["reply"] for reply in map(json.loads, (tmp_path / "runs/mine/samples.jsonl").read_text().splitlines())} == {"B"}
     assert {"scores.json", "scores.md"} <= {p.name for p in (tmp_path / "scores").iterdir()}
     assert "blind" in said[3]
     (printed,) = json.loads(run("humanmovevqa score runs/blind --json", tmp_path).stdout)["runs"]
-    assert printed["n"] == 91
+    assert printed["n"] == TEST
     assert json.loads(run("humanmovevqa compare runs/blind runs/mine --json", tmp_path).stdout)
     assert said[4]
 
