@@ -41,7 +41,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 # What is typed, the exit code, and what a terminal shows meanwhile.
 SHOWN = {
-    "build": ("build --source synthetic=1 --workers 1 --no-report", 0, ("looking for clips", "tracks to questions", "choosing, of")),
+    "build": ("build --source synthetic=1 --workers 1 --no-report", 0, ("looking for clips", "tracks to questions", "rows to files")),
     "status": ("status work", 0, ("looking at what is done",)),
     "check": ("check emdb=emdb", 0, ("looking through the copy", "checking emdb")),
     "videos": ("videos emdb=emdb --out clips", 0, ("looking through the copy", "videos of emdb")),
