@@ -1,7 +1,7 @@
 """Draws docs/gallery.md and its pictures from the packaged clips: `make gallery`.
 
-Paths, movements, questions and evidence are those of the packaged dataset; nothing is chosen by hand.  The picture of a build's report
-needs Chromium (the extra `dev`); without it the old one stays.
+Paths, movements, questions and evidence are those of the packaged dataset; nothing is chosen by hand.  The pictures of a build's report
+and of the demo need Chromium (the extra `dev`); without it the old ones stay.
 """
 
 from __future__ import annotations
@@ -75,9 +75,12 @@ def main() -> int:
             progress(done, len(found), clip.clip_id)
     PAGE.write_text(page([clip for clip, _ in found]), encoding="utf-8")
     if importlib.util.find_spec("playwright") and shutil.which("chromium"):
+        from demo_pictures import photograph_demo
+
         photograph(FOLDER / "report.jpg")
+        photograph_demo()
     else:
-        print("no Chromium: docs/gallery/report.jpg stays as it is", file=sys.stderr)
+        print("no Chromium: the pictures of the report and of the demo stay as they are", file=sys.stderr)
     return 0
 
 
