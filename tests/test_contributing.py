@@ -106,7 +106,7 @@ def test_a_lifter_of_ones_own(clone: Clone):
 
 
 def test_a_question_family_of_ones_own(clone: Clone):
-    clone.run("humanmovevqa build --source synthetic=16", *QUIETLY)
+    clone.run("humanmovevqa build --source synthetic=30", *QUIETLY)
     found, items = built(clone)
     assert set(found) == {*CATEGORIES, "extent"}
     mine = [i.question for i in items if i.question.category == "extent"]

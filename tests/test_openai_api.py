@@ -66,6 +66,7 @@ def server() -> Iterator[Server]:
             text = it.question(body)
             with it.lock:
                 it.flying += 1
+                self.up = True
                 it.most = max(it.most, it.flying)
                 attempt = sum(t == text for t, _, _ in it.times)
                 order = list(dict.fromkeys(t for t, _, _ in it.times))
@@ -77,8 +78,13 @@ def server() -> Iterator[Server]:
             try:
                 self.act(what, text)
             finally:
-                with it.lock:
-                    it.flying -= 1
+                self.land()
+
+        def land(self) -> None:
+            """Count this request no more; before it is answered, for the next may come before this thread goes on."""
+            with it.lock:
+                it.flying -= self.up
+                self.up = False
 
         def act(self, what: Any, text: str) -> None:
             if what == "drop":  # a reset instead of an answer
@@ -106,6 +112,7 @@ def server() -> Iterator[Server]:
                 self.give(200, json.dumps({"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}).encode())
 
         def give(self, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
+            self.land()
             try:
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
