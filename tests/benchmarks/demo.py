@@ -4,9 +4,9 @@ In a Chromium, an upload of ten seconds at 720p: from choosing the file to its f
 file in a process of its own.  `visitors`: eight who lift such clips at once: the peak memory of the server and all its
 processes, how many lift at a time, and what the page says to those who wait.
 
-Both need psutil, Playwright and /usr/bin/chromium.  Measured on two cores with a load of 9 from other work, which no ratio of wall
-times survives (0.8 to 1.5): 19.4 to 19.9 processor seconds for the lifter alone, 23.3 to 24.0 from the file to its
-map, 1.20 to 1.21 times.  Of those, making the copy takes 3.5: 1.7 to read and shrink the upload, 1.3 to encode it.
+Both need psutil, Playwright and /usr/bin/chromium.  Measured on two quiet cores in three rounds: 13.4 to 14.3 s for the lifter
+alone, 16.9 to 17.6 s from the file to its map, which is 1.23 to 1.27 times as long; in processor seconds 18.4 to 19.6 and 22.2 to 22.7,
+1.16 to 1.20 times.  Of those, making the copy takes 3.5: 1.7 to read and shrink the upload, 1.3 to encode it.
 Eight who lift 2.5 s each at once (the slow test of tests/test_demo_browser.py): 430 MB at most, server and all processes together.
 """
 
