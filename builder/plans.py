@@ -54,5 +54,5 @@ def recall(work: Path) -> tuple[Plan, int]:
         options = {str(k): str(v) for k, v in found["options"].items()}
         limit = None if found["limit"] is None else int(found["limit"])
         return Plan(sources, str(found["lifter"]), used, work, limit, options), int(found["workers"])
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise StoreError(f"{work / FILE}: expected a plan of format {FORMAT}; build again with this --work, which writes it anew") from None
