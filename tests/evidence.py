@@ -200,7 +200,7 @@ MEASUREMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "track_reader": track_reader,
     "study_cross": study_cross,
 }
-LATE = ("spoilt_files", "scale")  # hours each; README's tables do not wait for them
+LATE = ("spoilt_files", "scale")  # not measured yet; README's tables do not wait for them
 
 
 def code_of(name: str) -> str:

@@ -12,7 +12,7 @@ CAMERA_KINDS = {"static": ("static",), "rotating": ("panning",), "moving": ("fol
 @pytest.mark.parametrize("name", evidence.MEASUREMENTS)
 def test_evidence_is_of_this_code(name: str):
     if name in evidence.LATE and name not in evidence.read():
-        pytest.skip(f"takes hours and is not measured yet: python tests/evidence.py {name}")
+        pytest.skip(f"not measured yet: python tests/evidence.py {name}")
     stored = evidence.read()[name]
     assert stored["code"] == evidence.code_of(name), "the code that decides answers has changed since: run `make evidence`"
     assert len(stored["commit"]) == 40

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -432,3 +434,14 @@ def test_leans_jumps_and_stairs_are_balanced() -> None:
     sides = [leans.count(side) / len(leans) for side in ((1, 0), (-1, 0), (0, 1), (0, -1))]
     assert min(sides) > 0.15
     assert abs(np.mean(rises)) < 0.4
+
+
+def test_a_header_without_its_end_is_one_line(tmp_path: Path):
+    """numpy's own reader fails on it with an error of Python's tokenizer."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((30, 3)))
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as file:
+        file.writestr("trans.npy", buffer.getvalue().replace(b"}", b" ", 1))
+    (clip,) = tracks.clips(str(tmp_path))
+    with pytest.raises(TrackError, match=r"x\.npz: field 'trans'.*correct the file"):
+        tracks.reference(clip)

@@ -14,6 +14,9 @@ An optional `groups.json` {file name without suffix: group} says which recording
 
 from __future__ import annotations
 
+import lzma
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -43,7 +46,9 @@ REST_PELVIS_M = {"smpl": np.array([0.0, -0.22, 0.03]), "smplx": np.array([0.0, -
 AMASS_RATES = ("mocap_framerate", "mocap_frame_rate")  # the SMPL-H and the SMPL-X releases spell it differently
 MOTIONX_FPS = 30.0
 CLIP_FIELDS = ("group", "split", "view", "redistribution", "sequence")
-UNREADABLE = (ValueError, EOFError, OSError, KeyError, RuntimeError, NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error)
+# What numpy and what it stands on raise for a damaged file.
+UNREADABLE = (ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error)
+UNREADABLE += (lzma.LZMAError, tokenize.TokenError)
 
 
 def clips(root: str | Path | None) -> Iterator[Clip]:
