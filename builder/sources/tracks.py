@@ -47,8 +47,10 @@ AMASS_RATES = ("mocap_framerate", "mocap_frame_rate")  # the SMPL-H and the SMPL
 MOTIONX_FPS = 30.0
 CLIP_FIELDS = ("group", "split", "view", "redistribution", "sequence")
 # What numpy and what it stands on raise for a damaged file.
-UNREADABLE = (ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error)
-UNREADABLE += (lzma.LZMAError, tokenize.TokenError)
+UNREADABLE: tuple[type[Exception], ...] = (
+    *(ValueError, EOFError, OSError, KeyError, RuntimeError, MemoryError),
+    *(struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError),
+)
 
 
 def clips(root: str | Path | None) -> Iterator[Clip]:
