@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,3 +114,29 @@ def hub(people: tuple[Any, Any]) -> Any:
 @pytest.fixture
 def person(people: tuple[Any, Any]) -> Any:
     return people[1]
+
+
+@pytest.fixture(scope="session")
+def constant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of numbered frames at a constant rate."""
+    import fixture_video
+
+    return fixture_video.constant_video(tmp_path_factory.mktemp("constant"))
+
+
+@pytest.fixture(scope="session")
+def varying(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of numbered frames at a varying rate."""
+    import fixture_video
+
+    return fixture_video.varying_video(tmp_path_factory.mktemp("varying"))
+
+
+@pytest.fixture(scope="session")
+def edited(constant: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The second half of `constant`, with the frames since the key frame at 1 s stored and hidden."""
+    import fixture_video
+
+    path = fixture_video.copied(constant, tmp_path_factory.mktemp("edited") / "edited.mp4", Fraction(3, 2))
+    assert fixture_video.edit(path)[1] > 15 * 512 - 1
+    return path

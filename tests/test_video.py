@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import struct
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fixture_video import HEIGHT, VARYING, WIDTH, av, constant_video, copied, edit, encode, number, numbered, numbers, varying_video
+from fixture_video import HEIGHT, VARYING, WIDTH, av, copied, edit, encode, number, numbered, numbers
 
 from builder.types import VideoError
 from builder.video import probe, read_frames, sample_frames
@@ -18,24 +17,6 @@ from builder.video import probe, read_frames, sample_frames
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("video")
-
-
-@pytest.fixture(scope="module")
-def constant(folder: Path) -> Path:
-    return constant_video(folder)
-
-
-@pytest.fixture(scope="module")
-def varying(folder: Path) -> Path:
-    return varying_video(folder)
-
-
-@pytest.fixture(scope="module")
-def edited(constant: Path, folder: Path) -> Path:
-    """The second half of `constant`, with the frames since the key frame at 1 s stored and hidden."""
-    path = copied(constant, folder / "edited.mp4", Fraction(3, 2))
-    assert edit(path)[1] > 15 * 512 - 1
-    return path
 
 
 def test_constant_rate(constant: Path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_video import HEIGHT, WIDTH, av, constant_video, copied, encode, numbered, varying_video
+from fixture_video import HEIGHT, WIDTH, av, copied, encode, numbered
 
 from builder.types import VideoError
 from builder.video import Limits, probe, read_frames, sample_frames
@@ -19,16 +19,6 @@ from builder.video import Limits, probe, read_frames, sample_frames
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("video")
-
-
-@pytest.fixture(scope="module")
-def constant(folder: Path) -> Path:
-    return constant_video(folder)
-
-
-@pytest.fixture(scope="module")
-def varying(folder: Path) -> Path:
-    return varying_video(folder)
 
 
 def test_not_videos(tmp_path: Path, constant: Path):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fixture_video import HEIGHT, WIDTH, assert_routes_agree, constant_video, copied, edit, encode, number, numbers, varying_video
+from fixture_video import HEIGHT, WIDTH, assert_routes_agree, encode, number, numbers
 
 from builder.types import VideoError
 from builder.video import Limits, probe, read_frames, sample_frames, shot_cuts
@@ -20,24 +19,6 @@ REAL = {"pose2sim_cam01.mp4": (100, 60), "pose2sim_cam03.mp4": (100, 60), "sport
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("video")
-
-
-@pytest.fixture(scope="module")
-def constant(folder: Path) -> Path:
-    return constant_video(folder)
-
-
-@pytest.fixture(scope="module")
-def varying(folder: Path) -> Path:
-    return varying_video(folder)
-
-
-@pytest.fixture(scope="module")
-def edited(constant: Path, folder: Path) -> Path:
-    """The second half of `constant`, with the frames since the key frame at 1 s stored and hidden."""
-    path = copied(constant, folder / "edited.mp4", Fraction(3, 2))
-    assert edit(path)[1] > 15 * 512 - 1
-    return path
 
 
 TIMES = [2.9, 0.1, 0.1, 1.26, 0.0, 7.0, -3.0, 0.76]
