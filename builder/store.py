@@ -15,8 +15,6 @@ import platform
 import re
 import shutil
 import threading
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
@@ -32,7 +30,6 @@ SCHEMA = "hmv-track/1"
 LONGEST = 180  # characters of a file name made from a clip id; file systems allow 255 bytes
 ARRAYS = ("valid", "body_to_world", "position_m", "frame_ids")
 OPTIONAL_ARRAYS = ("joints_m", "camera_to_world")
-UNREADABLE = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 TEXTS = ("clip_id", "person_id", "fps", "root_kind", "frame", "lifter", "referent", "provenance")
 
 
@@ -132,14 +129,18 @@ def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)  # given a path, numpy leaves a damaged file open
         if isinstance(loaded, np.ndarray):
             return {"array": loaded}
-    except UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # numpy, zipfile and what they stand on raise a dozen kinds for a damaged file
         raise TrackError(f"{path}: cannot be read as npz or npy ({_first_line(error)}); is it whole?") from None
     out = {}
     with loaded:
         for name in loaded.files:
             try:
                 out[name] = loaded[name]
-            except UNREADABLE as error:
+            except MemoryError:
+                raise
+            except Exception as error:
                 reason = (
                     "holds pickled Python objects, which are never loaded"
                     if "pickle" in str(error)
