@@ -23,6 +23,7 @@ from typing import Any
 from builder import corpus, lifting, pipeline, store
 from builder.lifting import FAILED, LATER, TRUTH
 from builder.types import BuildError, Clip, NotNowError, SetupError
+from builder.workers import unseen
 
 STAGES = ("lift", "ask", "merge")
 LOGS = "datatrove"
@@ -73,7 +74,7 @@ class Step:
         plan = _retrying(self.stage, plan, clips)
         mine = clips[rank::world_size]
         do = pipeline.lift if self.stage == "lift" else pipeline.process
-        do(mine, plan, 1, lambda done, total, what: None)
+        do(mine, plan, 1, unseen)
         waiting = [clip for clip in mine if unfinished(self.stage, clip, replace(plan, retry=False))]
         if waiting:
             raise NotNowError(f"task {rank} of {world_size}: {why(self.stage, waiting[0], plan)} ({len(waiting)} of {len(mine)} clips)")

@@ -322,7 +322,8 @@ def merge(
 
     Raises BuildError when an artefact is missing, no person could be used, or `strict` finds fault.
     """
-    people = Kept(_watched(clips, len(clips), "finished artefacts", bars), plan)
+    with bars("finished artefacts", len(clips)) as progress:
+        people = Kept(clips, plan, progress)
     skipped = placeless(people.skipped, clips)
     for one in skipped:
         warn(f"skipped {one['clip_id']}: {one['reason']}")

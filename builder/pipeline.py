@@ -7,7 +7,8 @@ artefact is never made again.  What was lifted from video is kept apart (`liftin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from builder import lifting, lineage, plugins, selection, store
+from builder.clip_list import Clips
 from builder.geometry import crop, fill_invalid, upright
 from builder.lifting import DONE, FAILED, LATER, TRUTH
 from builder.recipe import Recipe
 from builder.types import BuildError, Clip, HumanMoveError, LiftError, Question, SetupError, StoreError, Track, TrackError, one_line, passes
-from builder.workers import Progress, run_all
+from builder.workers import Progress, run_all, unseen
 
 STAGE = "questions"
 CHANGED = (
@@ -56,14 +58,10 @@ class Job:
     retry: bool = False
 
 
-def clips_of(plan: Plan) -> list[Clip]:
-    """Every clip of every source, sorted by id, each once.  Raises SourceError, PluginError, BuildError."""
-    found: dict[str, Clip] = {}
-    for name, root in plan.sources:
-        for clip in plugins.load("sources", name, ("ABOUT", "clips")).clips(root):
-            if found.setdefault(clip.clip_id, clip) != clip:
-                raise BuildError(f"clip {clip.clip_id} comes from two sources and they differ; rename one, a clip is named by its id")
-    clips = [found[clip_id] for clip_id in sorted(found)]
+def clips_of(plan: Plan) -> Clips:
+    """Every clip of every source, sorted by id, each once.  Raises SourceError, PluginError, BuildError, RoomError."""
+    sources = ((plugins.load("sources", name, ("ABOUT", "clips")), root) for name, root in plan.sources)
+    clips = Clips(clip for source, root in sources for clip in source.clips(root))
     if not clips:
         raise BuildError(f"no clips in {', '.join(n if r is None else f'{n}={r}' for n, r in plan.sources)}; nothing to build")
     return clips[: plan.limit]
@@ -87,18 +85,20 @@ def process(clips: Sequence[Clip], plan: Plan, workers: int, progress: Progress)
 
 def lift(clips: Sequence[Clip], plan: Plan, workers: int, progress: Progress) -> None:
     """Only lift every clip that has no fresh tracks, so that asking finds them; what fails leaves a record of why."""
-    _all(lift_one, [clip for clip in clips if lifting.lifter_of(clip, plan.lifter) != TRUTH], plan, workers, progress)
+    _all(lift_one, clips, plan, workers, progress)
 
 
 def _all(function: Callable[[Job], None], clips: Sequence[Clip], plan: Plan, workers: int, progress: Progress) -> None:
-    jobs = [job_of(clip, plan) for clip in clips]
     for folder in (plan.work, plan.work / lifting.STAGE, plan.work / STAGE):
         store.sweep(folder)
-    run_all(function, jobs, [job.clip.clip_id for job in jobs], workers, progress)
+    jobs = (job_of(clip, plan) for clip in clips)
+    run_all(function, jobs, len(clips), lambda job: job.clip.clip_id, workers, progress)
 
 
 def lift_one(job: Job) -> None:
-    """Lift one clip, for the record that this leaves."""
+    """Lift one clip, for the record that this leaves, unless its source knows the truth."""
+    if job.lifter == TRUTH:
+        return
     try:
         _lifted(job)
     except (SetupError, StoreError):
@@ -235,32 +235,34 @@ class Kept:
     Raises BuildError when an artefact is no longer what it was at first.
     """
 
-    def __init__(self, clips: Iterable[Clip], plan: Plan) -> None:
-        self.work = store.Work(plan.work)
+    def __init__(self, clips: Sequence[Clip], plan: Plan, progress: Progress = unseen) -> None:
+        self.clips, self.work = clips, store.Work(plan.work)
         self.skipped: list[dict[str, str]] = []
         self.missing: list[str] = []
         self.count = 0
-        self._keys: list[tuple[str, str]] = []
-        for clip in clips:
+        self._keys = array("Q")  # of every clip, as a number; 0 where there is nobody
+        for done, clip in enumerate(clips, 1):
             key = key_of(job_of(clip, plan))
             record = self.work.get(STAGE, clip.clip_id, key)
             if record is None:
                 self.missing.append(clip.clip_id)
-                continue
-            self.skipped += [{"clip_id": clip.clip_id, "reason": error["line"]} for error in record["errors"]]
-            self.count += len(record["people"])
-            if record["people"]:
-                self._keys.append((clip.clip_id, key))
+            else:
+                self.skipped += [{"clip_id": clip.clip_id, "reason": error["line"]} for error in record["errors"]]
+                self.count += len(record["people"])
+            self._keys.append(int(key, 16) if record and record["people"] else 0)
+            progress(done, len(clips), clip.clip_id)
 
     def __iter__(self) -> Iterator[Asked]:
-        for clip_id, key in self._keys:
-            record = self.work.get(STAGE, clip_id, key)
+        for clip, key in zip(self.clips, self._keys, strict=True):
+            if not key:
+                continue
+            record = self.work.get(STAGE, clip.clip_id, f"{key:016x}")
             if record is None:
                 raise BuildError(CHANGED)
             yield from (_asked(p) for p in record["people"])
 
 
-def gather(clips: Iterable[Clip], plan: Plan) -> tuple[list[Asked], list[dict[str, str]], list[str]]:
+def gather(clips: Sequence[Clip], plan: Plan) -> tuple[list[Asked], list[dict[str, str]], list[str]]:
     """(people, skipped clips or people with the reason, ids of clips without a fresh artefact), sorted by clip."""
     kept = Kept(clips, plan)
     return list(kept), kept.skipped, kept.missing

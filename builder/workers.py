@@ -7,10 +7,11 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -21,47 +22,67 @@ J = TypeVar("J")
 AHEAD = 32  # shares of jobs for each worker that are handed to the pool before they are wanted
 
 
-def run_all(function: Callable[[J], object], jobs: Sequence[J], names: Sequence[str], workers: int, progress: Progress) -> None:
+def unseen(done: int, total: int, name: str) -> None:
+    """Progress that nobody sees."""
+
+
+def run_all(
+    function: Callable[[J], object], jobs: Iterable[J], total: int, name: Callable[[J], str], workers: int, progress: Progress
+) -> None:
     """Call a module's `function` with every job, for what it leaves on disk; `progress(done, total, name)` after each, in order.
 
     What it raises is raised here, and jobs that have not begun are dropped.  Raises BuildError when a worker process dies.
     """
-    if workers <= 1 or len(jobs) < 2:
-        for done, (job, name) in enumerate(zip(jobs, names, strict=True), 1):
-            function(job)
-            progress(done, len(jobs), name)
-        return
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_watch_parent, initargs=(os.getpid(),))
-    size = 2 if len(jobs) > 8 * workers else 1
-    done = 0
+    workers = min(workers, total)
+    with closing(_here(function, jobs) if workers <= 1 else _elsewhere(function, jobs, total, workers)) as finished:
+        for done, job in enumerate(finished, 1):
+            progress(done, total, name(job))
+
+
+def _here(function: Callable[[J], object], jobs: Iterable[J]) -> Generator[J]:
+    for job in jobs:
+        function(job)
+        yield job
+
+
+def _elsewhere(function: Callable[[J], object], jobs: Iterable[J], total: int, workers: int) -> Generator[J]:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_watch_parent, initargs=(os.getpid(),))
     try:
-        for count in _results(pool, function, (jobs[at : at + size] for at in range(0, len(jobs), size)), AHEAD * workers):
-            for name in names[done : done + count]:
-                done += 1
-                progress(done, len(jobs), name)
+        yield from _results(pool, function, _shares(jobs, 2 if total > 8 * workers else 1), AHEAD * workers)
     except BrokenProcessPool:
         raise BuildError("a worker process died, perhaps for want of memory; what is finished is kept: try fewer --workers") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _results(pool: ProcessPoolExecutor, function: Callable[[J], object], shares: Iterable[Sequence[J]], most: int) -> Iterator[int]:
-    """How many jobs each share had, in order, as they are done.  At most `most` shares wait: a million would fill the memory."""
-    waiting: deque[Future[int]] = deque()
+def _shares(jobs: Iterable[J], size: int) -> Iterator[list[J]]:
+    left = iter(jobs)
+    while share := list(islice(left, size)):
+        yield share
+
+
+def _results(pool: ProcessPoolExecutor, function: Callable[[J], object], shares: Iterable[list[J]], most: int) -> Iterator[J]:
+    """The jobs, in order, as they are done.  At most `most` shares wait: a million would fill the memory."""
+    waiting: deque[tuple[list[J], Future[None]]] = deque()
+
+    def first() -> list[J]:
+        share, future = waiting.popleft()
+        future.result()
+        return share
+
     for share in shares:
         with _interrupts_left_to_us():
-            waiting.append(pool.submit(_each, function, share))
+            waiting.append((share, pool.submit(_each, function, share)))
         if len(waiting) == most:
-            yield waiting.popleft().result()
+            yield from first()
     while waiting:
-        yield waiting.popleft().result()
+        yield from first()
 
 
-def _each(function: Callable[[J], object], jobs: Sequence[J]) -> int:
-    """In a worker: one job after the other; how many there were."""
+def _each(function: Callable[[J], object], jobs: Sequence[J]) -> None:
+    """In a worker: one job after the other."""
     for job in jobs:
         function(job)
-    return len(jobs)
 
 
 @contextmanager

@@ -174,7 +174,7 @@ def lessons(source: str, number: int, work: Path, processes: int, progress: Prog
     folder = work / "track_reader" / code
     store.need_folder(folder)
     jobs = [Job(source, start, min(CHUNK, number - start), folder, samples) for start in range(0, number, CHUNK)]
-    workers.run_all(make, jobs, [str(job.start) for job in jobs], processes, progress)
+    workers.run_all(make, jobs, len(jobs), lambda job: str(job.start), processes, progress)
     parts = [part for part in map(read, jobs) if len(part.count)]  # a source may have fewer people than were asked for
     if not parts:
         raise SourceError(f"--source {source}: expected somebody to learn from, found nobody")

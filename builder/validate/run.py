@@ -74,7 +74,7 @@ def compared(plan: pipeline.Plan, workers: int, bar: Callable[[int], AbstractCon
         lifting.load(plan.lifter, plan.options)  # a wrong name or missing weights are one mistake, not one per clip
     jobs = [Job(clip, plan) for clip in clips]
     with bar(len(jobs)) as progress:
-        run_all(keep, jobs, [clip.clip_id for clip in clips], workers, progress)
+        run_all(keep, jobs, len(jobs), lambda job: job.clip.clip_id, workers, progress)
     kept = store.Work(plan.work)
     records = [record for job in jobs if (record := kept.get(STAGE, job.clip.clip_id, key_of(job))) is not None]
     if not any(record["people"] for record in records):

@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = 1_000  # people after which memory is looked at for the first time
-STEPS = 5  # asking is done in so many, each of all people before it and a share more
+STEPS = 2  # asking is done in so many, each of all people before it and a share more
 BEAT_S = 20.0
 WORKERS = 2
 

@@ -17,9 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from builder.clip_list import Clips
+    from builder.types import Clip
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT)]
@@ -43,30 +48,35 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def copied(plan: Any, people: int, work: Path) -> tuple[Any, list[Any]]:
+def copied(plan: Any, people: int, work: Path) -> tuple[Any, Clips]:
     """The artefacts of a plan's people again and again, under other names, in another work folder; its plan and clips."""
     from builder import pipeline, store
+    from builder.clip_list import Clips
 
     once = pipeline.clips_of(plan)
     pipeline.process(once, plan, 1, lambda *_: None)
     there = replace(plan, work=work)
     (work / pipeline.STAGE).mkdir(parents=True)
     records = [store.Work(plan.work).get(pipeline.STAGE, clip.clip_id, pipeline.key_of(pipeline.job_of(clip, plan))) for clip in once]
-    clips = []
-    for number in range(people):
-        copy, which = divmod(number, len(once))
-        name = f"{once[which].clip_id}-{copy}"
-        clip = replace(once[which], clip_id=name, sequence=f"{once[which].sequence}-{copy}", group=name)
-        record = json.loads(json.dumps(records[which]))
-        for person in record["people"]:
-            person["clip"] |= {"clip_id": name, "sequence": clip.sequence, "group": name}
-            for question in person["questions"]:
-                renamed = hashlib.sha256(f"{question['id']}{copy}".encode()).hexdigest()[:16]
-                question |= {"id": renamed, "clip_id": name}
-        record["key"] = pipeline.key_of(pipeline.job_of(clip, there))
-        store.Work(work).path(pipeline.STAGE, name).write_text(json.dumps(record, sort_keys=True))
-        clips.append(clip)
-    return there, sorted(clips, key=lambda clip: clip.clip_id)
+    return there, Clips(_copy(once, records, number, there) for number in range(people))
+
+
+def _copy(once: Sequence[Clip], records: Sequence[Any], number: int, there: Any) -> Clip:
+    """The clip of a number among the copies, with its artefact."""
+    from builder import pipeline, store
+
+    copy, which = divmod(number, len(once))
+    name = f"{once[which].clip_id}-{copy}"
+    clip = replace(once[which], clip_id=name, sequence=f"{once[which].sequence}-{copy}", group=name)
+    record = json.loads(json.dumps(records[which]))
+    for person in record["people"]:
+        person["clip"] |= {"clip_id": name, "sequence": clip.sequence, "group": name}
+        for question in person["questions"]:
+            renamed = hashlib.sha256(f"{question['id']}{copy}".encode()).hexdigest()[:16]
+            question |= {"id": renamed, "clip_id": name}
+    record["key"] = pipeline.key_of(pipeline.job_of(clip, there))
+    store.Work(there.work).path(pipeline.STAGE, name).write_text(json.dumps(record, sort_keys=True))
+    return clip
 
 
 def merged(people: int) -> dict[str, Any]:
