@@ -65,7 +65,7 @@ def spoilt_lines(r: dict[str, Any]) -> list[str]:
     total = sum(sum(counts.values()) for counts in r.values())
     read_ = sum(counts.get("read", 0) for counts in r.values())
     what = f"Of {total:,} spoilt files and wild replies for {len(r)} readers,"
-    return [f"{what} {read_:,} were read and the others refused; nothing crashed or hung."]
+    return [f"{what} {read_:,} could still be read and the others were refused; nothing crashed or hung."]
 
 
 def scale_lines(r: dict[str, Any]) -> list[str]:
