@@ -32,11 +32,11 @@ def render(found: dict[str, dict[str, Any]], asked: Iterable[str]) -> str:
     r = results["blind_synthetic"]
     kept = r["after"] / r["tracks"]
     lines += ["", f"Each scripted person gives {r['per_track']:.0f} questions (at most 10 per category); flattening keeps {kept:.0f}."]
+    lines += ["", *large_lines(results["scale"])]
     lines += ["", *lifter_lines(results["lifter"], results["lifter_focal"])]
     lines += ["", *score_lines([results["rows_sample"][name] for name in asked])]
     lines += ["", *scale_lines(results["paper_scale"])]
-    lines += ["", *large_lines(results["scale"])] if "scale" in results else []
-    lines += ["", *spoilt_lines(results["spoilt_files"])] if "spoilt_files" in results else []
+    lines += ["", *spoilt_lines(results["spoilt_files"])]
     lines += ["", *reader_lines(results["track_reader"])]
     lines += ["", *study_lines(results["study_cross"])]
     return "\n".join(lines) + "\n"
