@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +28,8 @@ from builder.types import Bools, BuildError, Question
 Ints = NDArray[Any]
 Block = NDArray[Any]  # questions as ASKED: of whole people, each person's sorted by id
 Blocks = Iterable[Block]  # that can be gone through again
-PARTS = 1 << 22  # that ids are counted in when some are looked for by their rank
+PARTS = 1 << 20  # that ids are counted in when some are looked for by their rank
+FEW = 1 << 16  # ids that are gathered and sorted
 Key = tuple[Any, ...]
 
 
@@ -63,6 +66,13 @@ def split_of(group: str, recipe: Recipe) -> str:
 def outcome_of(q: Question) -> Outcome:
     """The outcome of a question."""
     return Outcome(q.category, q.template, q.quantity, q.window, tuple(sorted(q.options)), q.answer_text)
+
+
+def kept_once(outcome: Outcome) -> Outcome:
+    """The same outcome of texts that are in memory but once."""
+    *asked, options, answer = outcome
+    category, template, quantity, window = map(intern, asked)
+    return Outcome(category, template, quantity, window, tuple(map(intern, options)), intern(answer))
 
 
 # Questions in a list
@@ -137,11 +147,11 @@ def counted(asked: Blocks, outcomes: int) -> Ints:
     return total
 
 
-def ids_at(asked: Blocks, key_of: Callable[[Block], Ints], counts: Ints, key: Ints, rank: Ints) -> NDArray[np.uint64]:
+def ids_at(asked: Blocks, key_of: Callable[[Block], Ints], counts: Ints, key: Ints, rank: Ints, known: int = 0) -> NDArray[np.uint64]:
     """Of each of some keys, the id with this rank (from 0) among the key's ids in order; `counts` are the ids of every key.
 
-    Questions are looked at twice: first it is counted how many ids of every key lie in each of some equal parts of what an id can be,
-    then only those in a part that holds one of the ranks are gathered and sorted.
+    It is counted how many ids of every key lie in each of some equal parts of what an id can be.  Those in a part that holds one of the
+    ranks are gathered and sorted when they are few, else counted again in finer parts.  The ids of a key share their `known` first bits.
     """
     if not len(key):
         return np.zeros(0, np.uint64)
@@ -149,20 +159,28 @@ def ids_at(asked: Blocks, key_of: Callable[[Block], Ints], counts: Ints, key: In
     parts = np.zeros(len(counts) << bits, np.int32)
 
     def part_of(block: Block) -> Ints:
-        return (key_of(block).astype(np.int64) << bits) + (block["id"] >> np.uint64(64 - bits)).astype(np.int64)
+        return (key_of(block).astype(np.int64) << bits) + (block["id"] << np.uint64(known) >> np.uint64(64 - bits)).astype(np.int64)
 
     for block in asked:
         np.add.at(parts, part_of(block), 1)
     until = np.cumsum(parts, dtype=np.int64)
     place = np.cumsum(counts)[key] - counts[key] + rank  # among all, sorted by key and id
     wanted = np.searchsorted(until, place, side="right")
-    inside = np.zeros(len(parts), dtype=bool)
-    inside[wanted] = True
-    found = [(part[here], block["id"][here]) for block in asked for part in [part_of(block)] for here in [inside[part]]]
-    part, ids = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    order = np.lexsort((ids, part))
-    first = np.searchsorted(part[order], wanted)
-    return np.asarray(ids[order][first + place - (until[wanted] - parts[wanted])], np.uint64)
+    rank = place - (until[wanted] - parts[wanted])  # within its part
+    inside, number = np.unique(wanted, return_inverse=True)
+    counts, look = parts[inside], np.zeros(len(parts), dtype=bool)
+    look[inside] = True
+    del parts, until
+    found = Filtered(asked, lambda block: look[part_of(block)])
+
+    def number_of(block: Block) -> Ints:
+        return np.searchsorted(inside, part_of(block))
+
+    if counts.sum() > FEW and known + bits < 64:
+        return ids_at(found, number_of, counts, number, rank, known + bits)
+    owner, ids = (np.concatenate(columns) for columns in zip(*((number_of(block), block["id"]) for block in found), strict=True))
+    ids = ids[np.lexsort((ids, owner))]
+    return np.asarray(ids[(np.cumsum(counts) - counts)[number] + rank], np.uint64)
 
 
 # Outcomes
@@ -190,14 +208,14 @@ def cells_of(outcomes: Sequence[Outcome]) -> Cells:
     groups: dict[tuple[int, Key], int] = {}
     number: dict[tuple[int, str], int] = {}
     kinds: dict[Key, int] = {}  # to its first place in `offered`
-    offered: list[list[int]] = []
-    asker: list[int] = []
+    offered, asker = array("q"), array("q")
     for outcome in outcomes:
         if outcome[:-1] not in kinds:
-            asker += [len(kinds)] * len(outcome.options)
-            kinds[outcome[:-1]] = len(offered)
             own = [groups.setdefault((level, key(outcome)), len(groups)) for level, key in enumerate(LEVELS)]
-            offered += [[number.setdefault((group, option), len(number)) for group in own] for option in outcome.options]
+            kinds[outcome[:-1]] = len(asker)
+            asker.extend([len(kinds) - 1] * len(outcome.options))
+            for option in outcome.options:
+                offered.extend(number.setdefault((group, option), len(number)) for group in own)
     table, askers = np.array(offered, np.int64).reshape(-1, len(LEVELS)), np.array(asker, np.int64)
     right = np.array([kinds[outcome[:-1]] + outcome.options.index(outcome.answer) for outcome in outcomes], np.int64)
     names = sorted({outcome.category for outcome in outcomes})

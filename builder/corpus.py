@@ -56,6 +56,12 @@ class _Seen:
     lifters: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     turns: array[int] = field(default_factory=lambda: array("Q"))  # of every person's clip, see `priors.turn_of`
 
+    def number(self, outcome: Outcome) -> int:
+        """The number that an outcome has from its first question on."""
+        if outcome not in self.outcomes:
+            self.outcomes[assemble.kept_once(outcome)] = len(self.outcomes)
+        return self.outcomes[outcome]
+
 
 def silent(title: str, total: int) -> AbstractContextManager[Progress]:
     """Bars that nobody sees."""
@@ -128,7 +134,7 @@ def _looked_at(people: Iterable[Asked], recipe: Recipe, scratch: Path) -> _Seen:
             wrong, first = wrong + len(found), first or found[0]
         split = _split_of(person, recipe)
         pool = seen.pools.setdefault(split, spool.Pool(scratch / "-".join(split)))
-        outcomes = [seen.outcomes.setdefault(assemble.outcome_of(q), len(seen.outcomes)) for q in person.questions]
+        outcomes = [seen.number(assemble.outcome_of(q)) for q in person.questions]
         pool.add(number, outcomes, [spool.number_of(q.id) for q in person.questions])
         seen.lifters[split[0]].add(person.track["lifter"])
         seen.turns.append(priors.turn_of(person.clip.clip_id))

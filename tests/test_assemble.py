@@ -261,11 +261,12 @@ def test_another_category_changes_nothing():
 # ---- any number of questions -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("parts", [1 << 3, 1 << 22])
+@pytest.mark.parametrize(("parts", "few"), [(1 << 3, 1 << 16), (1 << 22, 1 << 16), (1 << 6, 25)])
 @pytest.mark.parametrize("spread", [1, 1 << 50])
-def test_ids_are_found_by_their_rank(parts: int, spread: int, monkeypatch: pytest.MonkeyPatch):
-    """However ids lie, and however coarsely they are counted at first."""
+def test_ids_are_found_by_their_rank(parts: int, few: int, spread: int, monkeypatch: pytest.MonkeyPatch):
+    """However ids lie, however coarsely they are counted, and however often before they are sorted."""
     monkeypatch.setattr(assemble, "PARTS", parts)
+    monkeypatch.setattr(assemble, "FEW", few)
     rng = np.random.default_rng(0)
     block = np.zeros(4000, ASKED)
     block["outcome"], block["id"] = rng.integers(0, 5, 4000), rng.permutation(4000).astype(np.uint64) * np.uint64(spread)
