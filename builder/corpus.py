@@ -158,6 +158,43 @@ def _one_key(block: Ints) -> Ints:
     return np.zeros(len(block), np.int64)
 
 
+class Shown(Sequence[priors.Asked]):
+    """Questions as the blind solvers are given them, sorted by id: numbers, some 30 bytes each, and once each what they share."""
+
+    def __init__(self) -> None:
+        self._ids, self._answers = array("Q"), array("B")
+        self._clips, self._kinds, self._orders = array("I"), array("I"), array("I")  # as numbers in `_values`
+        self._numbers: dict[Any, int] = {}
+        self._values: list[Any] = []
+        self._sorted = np.zeros(0, np.int64)
+
+    def add(self, q: Question) -> None:
+        """Add a question."""
+        asked = assemble.kept_once(assemble.outcome_of(q))
+        self._ids.append(spool.number_of(q.id))
+        self._answers.append(q.answer)
+        self._clips.append(self._number(q.clip_id))
+        self._kinds.append(self._number((*asked[:4], q.text, asked.options)))
+        self._orders.append(self._number(tuple(map(asked.options.index, q.options))))
+
+    def _number(self, value: Any) -> int:
+        number = self._numbers.setdefault(value, len(self._values))
+        if number == len(self._values):
+            self._values.append(value)
+        return number
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, place: Any) -> Any:
+        if len(self._sorted) != len(self):
+            self._sorted = np.argsort(np.array(self._ids))
+        k = self._sorted[place]
+        clip_id, (*asked, options), order = (self._values[numbers[k]] for numbers in (self._clips, self._kinds, self._orders))
+        told = (f"{self._ids[k]:016x}", clip_id, *asked, tuple(options[n] for n in order), self._answers[k])
+        return priors.Asked._make(told)
+
+
 class _Look:
     """The second look at the people, of whom `published` has the questions that were chosen.
 
@@ -166,9 +203,8 @@ class _Look:
 
     def __init__(self, kinds: Mapping[str, str], published: Mapping[Split, Blocks], turns: array[int]) -> None:
         self.kinds, self.published = kinds, published
-        self.shown: dict[Split, list[priors.Asked]] = {(kind, split): [] for kind in sorted(set(kinds.values())) for split in SPLITS}
+        self.shown = {(kind, split): Shown() for kind in sorted(set(kinds.values())) for split in SPLITS}
         self._last_turn = {one: self._last(one, np.frombuffer(turns, np.uint64)) for one in self.shown}
-        self._same: dict[Any, Any] = {}  # texts that many questions share
         self._about: dict[str, list[Question]] = {}  # clips that may be examples
         self._drawn = {source for source in kinds if plugins.load("sources", source).ABOUT.get("paths", True)}
 
@@ -206,21 +242,12 @@ class _Look:
     def _remember(self, clip: Clip, split: Split, own: Sequence[Question]) -> None:
         kind = self.kinds[clip.source], split[1]
         if priors.turn_of(clip.clip_id) <= self._last_turn[kind]:
-            self.shown[kind] += [self._as_shown(q) for q in own]
+            for q in own:
+                self.shown[kind].add(q)
         if clip.source in self._drawn:
             self._about.setdefault(clip.clip_id, []).extend(own)
             if len(self._about) > 10 * EXAMPLES:
                 self._about = self._richest()
-
-    def _as_shown(self, q: Question) -> priors.Asked:
-        options = tuple(map(self._once, q.options))
-        told = map(self._once, (q.clip_id, q.category, q.template, q.quantity, q.window, q.text, options))
-        return priors.Asked._make((q.id, *told, q.answer))
-
-    def _once(self, value: T) -> T:
-        """The same text (or texts) in the one copy that is kept of it."""
-        same: T = self._same.setdefault(value, value)
-        return same
 
     def _richest(self) -> dict[str, list[Question]]:
         """The clips with questions of most categories, of those the ones with most questions."""
@@ -252,7 +279,7 @@ def _blind(shown: Mapping[Split, Sequence[priors.Asked]], recipe: Recipe) -> dic
     """The blind solvers' scores, real and scripted sources apart."""
     out: dict[str, dict[str, Any]] = {name: {} for name in priors.SOLVERS}
     for kind in ("real", "synthetic"):
-        train, test = (sorted(shown.get((kind, split), ())) for split in SPLITS)
+        train, test = (shown.get((kind, split), ()) for split in SPLITS)
         if train or test:
             for name, table in priors.blind_report(train, test, recipe.priors, recipe.seed).items():
                 out[name][kind] = table
