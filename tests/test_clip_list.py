@@ -4,11 +4,12 @@ import sqlite3
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builder.clip_list import Clips
-from builder.types import BuildError, Clip, RoomError
+from builder.types import BuildError, Clip, RoomError, SourceError
 
 ONE = Clip("z", "folder", "z", 30.0, 0, 9, 9, "z", "open", video=Path("z.mp4"), meta={"path": "somewhere", "person": 3})
 
@@ -41,9 +42,19 @@ def test_two_clips_of_one_id_must_be_the_same():
     assert not Clips([])
 
 
+@pytest.mark.parametrize("meta", [{"size": (3, 4)}, {"path": Path("z")}, {3: "person"}])
+def test_a_source_whose_meta_would_come_back_otherwise_is_told(meta: dict[Any, Any]):
+    with pytest.raises(SourceError, match=r"clip z: expected texts, numbers, lists and dicts of them"):
+        Clips([replace(ONE, meta=meta)])
+
+
 def test_memory_does_not_hold_the_clips():
+    def many(number: int) -> Clips:
+        return Clips(replace(ONE, clip_id=f"somewhere/{k:09d}") for k in range(number))
+
+    many(3_000)  # what Python keeps for itself at first
     tracemalloc.start()
-    clips = Clips(replace(ONE, clip_id=f"somewhere/{number:09d}") for number in range(20_000))
+    clips = many(20_000)
     seen = sum(clip.clip_id.startswith("somewhere") for clip in clips)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
