@@ -54,7 +54,7 @@ READ_ONLY = (
     (r"^python tests/(evidence|benchmarks/download)\.py", "minutes or hours, or an index of packages"),
     (r"^(hf|pip|srun|for) ", "another program's command"),
     (r"humanmovevqa status ", "a work folder of yours; test_standing.py runs it on its own"),
-    (r"emdb=|rich=|egobody=|ROOT", "a licensed copy; test_datasets.py and test_strangers.py run the like on generated ones"),
+    (r"emdb=|rich=|egobody=|ROOT", "a licensed copy; test_datasets_broken.py and test_strangers.py run the like on generated ones"),
     (r" push |--data your-name/", "a Hub; test_hub_push.py and test_exports.py run the like against one on this machine"),
     (
         r"^humanmovevqa train|export (llamafactory|chat-jsonl)",
