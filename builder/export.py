@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise, repeat
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from builder import card, schema
 from builder.card import ALL
@@ -71,7 +71,17 @@ def write(
             write_atomic(new / name, data)
             entries[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
-        total = _data(splits, rows, info, put, progress)
+        def put_groups(name: str, groups: Iterable[Any]) -> None:
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            with open(new / name, "w+b") as file:
+                parquet(groups, file)
+                file.flush()
+                os.fsync(file.fileno())
+                size = file.seek(0, os.SEEK_END)
+                file.seek(0)
+                entries[name] = {"size": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+        total = _data(splits, rows, info, put_groups, progress)
         _need_each_once(new, splits)
         _pages(info, about, total, extra_files or {}, entries, put)
         write_atomic(new / MANIFEST, manifest_of(entries))
@@ -216,7 +226,11 @@ def _ordered_splits(rows: Rows) -> list[tuple[str, str]]:
 
 
 def _data(
-    splits: Sequence[tuple[str, str]], rows: Rows, info: Mapping[str, Any], put: Callable[[str, bytes], None], progress: Progress
+    splits: Sequence[tuple[str, str]],
+    rows: Rows,
+    info: Mapping[str, Any],
+    put: Callable[[str, Iterable[Any]], None],
+    progress: Progress,
 ) -> int:
     """Check and put every Parquet file; the number of rows.  Raises BuildError at the first bad row."""
     made: Counter[tuple[str, str, str]] = Counter()
@@ -241,8 +255,8 @@ def _data(
         files = -(-len(found) // ROWS_PER_FILE)
         for n in range(files):
             starts = range(n * ROWS_PER_FILE, min(len(found), (n + 1) * ROWS_PER_FILE), ROWS_PER_GROUP)
-            data = parquet(group(source, split, found[start : min(start + ROWS_PER_GROUP, starts.stop)]) for start in starts)
-            put(f"{source}/{split}-{n:05d}-of-{files:05d}.parquet", data)
+            groups = (group(source, split, found[start : min(start + ROWS_PER_GROUP, starts.stop)]) for start in starts)
+            put(f"{source}/{split}-{n:05d}-of-{files:05d}.parquet", groups)
     said = {(s, p, c): n for s, ps in info.get("counts", {}).items() for p, cs in ps.items() for c, n in cs.items() if n}
     if "counts" in info and said != made:
         odd = sorted(set(said.items()) ^ set(made.items()))[0][0]
@@ -306,16 +320,13 @@ def table(rows: list[dict[str, Any]]) -> Any:
         raise BuildError(f"rows {rows[0]['id']} to {rows[-1]['id']}: a value has not the type of its column: {error}") from None
 
 
-def parquet(groups: Iterable[Any]) -> bytes:
-    """Tables of rows as the row groups of a Parquet file; the same rows give the same bytes."""
-    import pyarrow as pa
+def parquet(groups: Iterable[Any], file: BinaryIO) -> None:
+    """Write tables of rows as the row groups of a Parquet file; the same rows give the same bytes."""
     import pyarrow.parquet as pq
 
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, arrow_schema(), compression="zstd", use_content_defined_chunking=True, write_page_index=True) as file:
+    with pq.ParquetWriter(file, arrow_schema(), compression="zstd", use_content_defined_chunking=True, write_page_index=True) as out:
         for group in groups:
-            file.write_table(group)
-    return bytes(sink.getvalue().to_pybytes())
+            out.write_table(group)
 
 
 def _data_entries(folder: Path) -> list[dict[str, Any]]:

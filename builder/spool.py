@@ -118,7 +118,7 @@ def _sorted(file: Path) -> Any:
     import pyarrow as pa
 
     schema = export.arrow_schema()
-    with _disk(file), pa.OSFile(str(file)) as source:
+    with _disk(file), pa.memory_map(str(file)) as source:
         messages = pa.ipc.MessageReader.open_stream(source)
         table = pa.Table.from_batches([pa.ipc.read_record_batch(message, schema) for message in messages], schema)
     return table.combine_chunks().sort_by("id")

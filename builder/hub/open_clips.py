@@ -9,6 +9,7 @@ No bytes stand in the rows: many questions share a clip, and who only reads ques
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -49,4 +50,6 @@ def playing(file: Path, source: str, repo: str, clips: Collection[str]) -> Path 
     table = pq.read_table(file)
     place = table.schema.get_field_index(COLUMN)
     table = table.set_column(place, table.schema.field(place), pa.array(wanted, table.schema.field(place).type))
-    return export.parquet(table.slice(at, export.ROWS_PER_GROUP) for at in range(0, len(table), export.ROWS_PER_GROUP))
+    out = io.BytesIO()
+    export.parquet((table.slice(at, export.ROWS_PER_GROUP) for at in range(0, len(table), export.ROWS_PER_GROUP)), out)
+    return out.getvalue()
