@@ -67,10 +67,10 @@ def test_a_hundred_times_as_many_people_cannot_be_guessed_either():
 
 
 def test_memory_does_not_grow_with_the_corpus():
-    """From a thousand people to a hundred thousand; merging takes a little more until the blind solvers see all that they ever do."""
+    """For a hundred times a thousand people; merging takes a little more until the blind solvers see all that they ever do."""
     peaks = evidence.read()["scale"]["result"]["peak_mb"]
     assert peaks["ask"]["last"] <= 1.1 * peaks["ask"]["first"]
-    assert peaks["merge"]["last"] <= 1.3 * peaks["merge"]["first"]
+    assert peaks["merge"]["last"] <= 1.15 * peaks["merge"]["first"]
 
 
 def test_the_track_reader_meets_its_bar():
