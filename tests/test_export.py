@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,15 @@ def fail_at(number: int, function: Callable[..., Any], error: BaseException) -> 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=["ctrl-c", "full disk"])
 @pytest.mark.parametrize(
-    ("where", "number"), [("export.write_atomic", 2), ("export.shutil.copy2", 0), ("export.os.rename", 0), ("export.os.rename", 1)]
+    ("where", "number"),
+    [
+        ("export.parquet", 0),
+        ("export.os.fsync", 0),
+        ("export.write_atomic", 2),
+        ("export.shutil.copy2", 0),
+        ("export.os.rename", 0),
+        ("export.os.rename", 1),
+    ],
 )
 def test_interrupted_write_leaves_the_old_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, number: int, error: BaseException
@@ -151,6 +160,24 @@ def test_interrupted_write_leaves_the_old_build(
         patch.setattr(owner, name, fail_at(number, getattr(owner, name), error))
         with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else BuildError):
             write(out, {"emdb": {"train": some_rows("emdb", range(9))}})
+    assert contents(out) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_that_may_not_grow_further_is_one_line(tmp_path: Path):
+    """The error comes from within Arrow, half-way through the rows of a file."""
+    out = write(tmp_path / "out")
+    before = contents(out)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, usual[1]))
+    try:
+        with pytest.raises(
+            BuildError, match=r"cannot write the dataset folder .*out: .*File too large; an earlier build .* unchanged"
+        ) as caught:
+            write(out, {"emdb": {"train": some_rows("emdb", range(3000))}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert "\n" not in str(caught.value)
     assert contents(out) == before
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 

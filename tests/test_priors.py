@@ -148,6 +148,14 @@ def test_the_order_of_questions_changes_nothing():
         assert list(solver(train, test)) == list(solver(mixed, test))
 
 
+def test_what_solvers_are_shown_comes_back_sorted_as_it_was_asked():
+    questions = [replace(q, id=f"{number:016x}") for number, q in enumerate(corpus_of(30, coin))]
+    shown = corpus.Shown()
+    for q in random.Random(1).sample(questions, len(questions)):
+        shown.add(q)
+    assert [tuple(getattr(q, name) for name in priors.Asked._fields) for q in questions] == list(shown)
+
+
 def test_solvers_see_whole_clips_and_no_more_than_is_bounded(monkeypatch: pytest.MonkeyPatch):
     """The first clips by a hash, whoever else is there; people of one clip count together."""
     monkeypatch.setattr(priors, "MOST", 100)
